@@ -1,0 +1,1 @@
+"""What the controller's side of Nomade shares: the register, preflight, and the command line."""

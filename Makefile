@@ -1,0 +1,58 @@
+# `make help` lists the targets. Everything sets itself up first; running it again costs seconds.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Ansible refuses to start under a locale that is not UTF-8.
+export LC_ALL ?= C.UTF-8
+# Molecule's notice would tell of a collection that is not ours.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(sort $(wildcard molecule/*/molecule.yml)))
+# How many scenarios run side by side: what two cores carry.
+JOBS ?= 2
+
+.PHONY: help setup demo demo-clean test lint unit scenarios faults town bench clean docs
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  scenarios: $(SCENARIOS)"
+
+setup: ## install the system packages, the Python environment and the collections
+	@scripts/setup
+
+demo: setup ## a small town hall in containers: enrol two laptops, equip them, prove it
+	@scripts/demo
+
+demo-clean: ## remove the demo's containers and what it wrote
+	@scripts/demo --clean
+
+ifdef ROLE
+test: setup ## lint, unit tests and every scenario (ROLE=x: the scenario of one role)
+	@$(MAKE) --no-print-directory scenario-$(ROLE)
+else
+test: setup
+	@scripts/test $(JOBS)
+endif
+
+lint: setup ## ansible-lint, yamllint, ruff, mypy, shell syntax
+	@scripts/lint
+
+unit: setup ## the unit tests only
+	@mkdir -p var/junit
+	@pytest -n $(JOBS) -q tests/unit --junitxml=var/junit/unit.xml
+
+scenario-%: setup
+	@scripts/scenario $*
+
+faults: setup ## kill runs half-way and see the next one converge
+	@mkdir -p var/junit
+	@pytest -q tests/faults --junitxml=var/junit/faults.xml
+
+docs: setup ## write the roles' READMEs and the page of settings from their specifications
+	@scripts/role_readme.py
+
+town: setup ## begin a town of your own: make town NAME=my-town
+	@scripts/town "$(NAME)"
+
+clean: ## remove what tests and demo left behind; never a town's register or records
+	@scripts/clean

@@ -1,0 +1,175 @@
+"""What a run did, machine by machine: the table at its end and the JSON file that it leaves.
+
+The shape of the file (`var/<town>/equip.json`, `check.json`)::
+
+    {"machines": [{"asset_tag": str, "assignee_login": str, "assignee_name": str,
+                   "capabilities": {"vpn_client": "ok", ...}, "changed": int, "seconds": float,
+                   "failures": [{"check": str, "message": str, "remedy": str}]}]}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nomade.i18n import is_french, tr
+
+# What a capability of a machine can be, as said to people: English, French.
+STATES: dict[str, tuple[str, str]] = {
+    "ok": ("ok", "ok"),
+    "failed": ("FAILED", "ÉCHEC"),
+    "absent": ("absent", "absent"),
+    "waiting": ("waiting for gateway", "attend la passerelle"),
+    "unproven": ("not proven from outside", "non prouvé du dehors"),
+    "planned": ("not checked (check mode)", "non vérifié (mode test)"),
+    "skipped": ("not reached", "non atteint"),
+    "off": ("-", "-"),
+}
+# What calls for somebody's attention, worst first.
+BAD = ("failed", "skipped", "waiting", "unproven", "absent")
+
+
+@dataclass(slots=True)
+class Failure:
+    """One thing that does not hold on a machine, and what to do about it."""
+
+    check: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(slots=True)
+class Machine:
+    """What a run did to one machine."""
+
+    asset_tag: str
+    assignee_login: str = ""
+    assignee_name: str = ""
+    capabilities: dict[str, str] = field(default_factory=dict)
+    changed: int = 0
+    seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """The worst state among the capabilities; a failure without one counts as failed."""
+        found = set(self.capabilities.values())
+        return next(
+            (bad for bad in BAD if bad in found), "failed" if self.failures and not found else "ok"
+        )
+
+
+def machine_from(name: str, data: Mapping[str, Any], changed: int, seconds: float) -> Machine:
+    """Make a machine's line from what the playbook left in its custom statistics."""
+    return Machine(
+        asset_tag=name,
+        assignee_login=str(data.get("assignee_login", "")),
+        assignee_name=str(data.get("assignee_name", "")),
+        capabilities={str(k): str(v) for k, v in dict(data.get("capabilities", {})).items()},
+        changed=changed,
+        seconds=round(seconds, 1),
+        failures=[
+            Failure(
+                str(f.get("check", "")),
+                " ".join(str(f.get("message", "")).split()),
+                localized(f.get("remedy", "")),
+            )
+            for f in data.get("failures", [])
+        ],
+    )
+
+
+def localized(text: Any) -> str:  # noqa: ANN401 - a string, or one for each language
+    """Return a text that may come in two languages in that of the locale."""
+    if isinstance(text, Mapping):
+        text = text.get("fr" if is_french() else "en") or next(iter(text.values()), "")
+    return str(text)
+
+
+def render(machines: Iterable[Machine], title: str, *, colour: bool = False) -> str:
+    """Return the table for people: one line a machine, then what to do about each failure."""
+    rows = list(machines)
+    names = list(dict.fromkeys(c for m in rows for c in m.capabilities))
+    french = is_french()
+    head = [
+        tr("Machine", "Machine"),
+        tr("Person", "Personne"),
+        *names,
+        tr("Changed", "Changé"),
+        tr("Seconds", "Secondes"),
+    ]
+    body = [
+        [
+            m.asset_tag,
+            shorten(m.assignee_name or m.assignee_login or "-", 28),
+            *(STATES.get(m.capabilities.get(c, "off"), ("?", "?"))[french] for c in names),
+            str(m.changed),
+            f"{m.seconds:.0f}",
+        ]
+        for m in rows
+    ]
+    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+    lines = ["", title, ""]
+    lines.append("  ".join(cell.ljust(w) for cell, w in zip(head, widths, strict=True)).rstrip())
+    lines.append("  ".join("─" * w for w in widths))
+    for machine, cells in zip(rows, body, strict=True):
+        line = "  ".join(cell.ljust(w) for cell, w in zip(cells, widths, strict=True)).rstrip()
+        lines.append(paint(line, machine.state) if colour else line)
+        lines.extend(explain(machine))
+    lines += ["", summary(rows), ""]
+    return "\n".join(lines)
+
+
+def explain(machine: Machine) -> list[str]:
+    """Return the indented lines that say what failed on a machine and what to do about it."""
+    width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120)) - 4
+    lines = []
+    for failure in machine.failures:
+        text = f"{failure.check}: {failure.message}" if failure.check else failure.message
+        lines += textwrap.wrap(text, width, initial_indent="  ! ", subsequent_indent="    ")
+        if failure.remedy:
+            arrow = tr("  → to do: ", "  → à faire : ")
+            lines += textwrap.wrap(
+                failure.remedy, width, initial_indent=arrow, subsequent_indent="    "
+            )
+    return lines
+
+
+def summary(machines: list[Machine]) -> str:
+    """Return the closing line: how many machines are in which state."""
+    counts: dict[str, int] = {}
+    for machine in machines:
+        counts[machine.state] = counts.get(machine.state, 0) + 1
+    french = is_french()
+    return tr("Machines: ", "Machines : ") + ", ".join(
+        f"{counts[state]} {STATES[state][french]}" for state in STATES if state in counts
+    )
+
+
+def paint(line: str, state: str) -> str:
+    """Colour a line by its state: green, red, or yellow for what waits."""
+    code = {"ok": "32", "failed": "31", "skipped": "31"}.get(state, "33")
+    return f"\033[{code}m{line}\033[0m"
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut a text that would not fit its column."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def write(path: Path, machines: Iterable[Machine], **more: Any) -> None:  # noqa: ANN401 - JSON
+    """Write the report, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"machines": [asdict(m) for m in machines], **more}
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump(document, stream, ensure_ascii=False, indent=2)
+        stream.write("\n")
+    Path(temporary).replace(path)

@@ -1,0 +1,26 @@
+"""The technicians' public keys, ready for sshd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from nomade import technicians
+
+
+def technician_keys(people: Sequence[Mapping[str, Any]], directory: str = "") -> list[str]:
+    """Return one line for authorized_keys per technician."""
+    try:
+        return technicians.key_lines(people, directory)
+    except technicians.TechnicianError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """What Ansible asks for."""
+
+    def filters(self) -> dict[str, Callable[..., list[str]]]:
+        """Name the filters."""
+        return {"technician_keys": technician_keys}

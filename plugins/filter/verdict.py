@@ -1,0 +1,29 @@
+"""The filter `nomade_verdict`: one word for each capability of a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nomade.verdict import verdict
+
+DOCUMENTATION = """
+name: nomade_verdict
+short_description: from what a run saw on a machine to one word for each capability
+description: See C(src/nomade/verdict.py) for the arguments and the states.
+positional: _input
+options:
+  _input:
+    description: The capabilities that the machine should have.
+    type: list
+    elements: str
+    required: true
+"""
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return our filters by name."""
+        return {"nomade_verdict": verdict}

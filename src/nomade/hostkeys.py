@@ -1,0 +1,122 @@
+"""The host keys that a town pins in known_hosts, one name per machine: its asset tag."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import fcntl
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# In the order of preference; DSA is refused by OpenSSH itself.
+_KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "ssh-rsa")
+
+
+class NoAnswerError(Exception):
+    """Nothing answered as an SSH server does; the message is what ssh-keyscan said."""
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """A public host key: its type and its base64 text."""
+
+    kind: str
+    blob: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the fingerprint as OpenSSH prints it."""
+        return fingerprint(self.blob)
+
+
+def fingerprint(blob: str) -> str:
+    """Return OpenSSH's SHA256 fingerprint of a base64 key, or an empty string if it is none."""
+    try:
+        digest = hashlib.sha256(base64.b64decode(blob, validate=True)).digest()
+    except (binascii.Error, ValueError):
+        return ""
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def pinned(known_hosts: Path, name: str) -> list[HostKey]:
+    """Return the keys that known_hosts has under this name."""
+    if not known_hosts.exists():
+        return []
+    return [key for names, key in _lines(known_hosts.read_text("utf-8")) if name in names]
+
+
+def _lines(text: str) -> Iterator[tuple[list[str], HostKey]]:
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) >= 3 and not fields[0].startswith(("#", "@")):
+            yield fields[0].split(","), HostKey(fields[1], fields[2])
+
+
+def scan(address: str, port: int = 22, timeout: int = 8) -> list[HostKey]:
+    """Ask an SSH server for its host keys, the preferred one first, without logging in."""
+    run = subprocess.run(
+        ["ssh-keyscan", "-T", str(timeout), "-p", str(port), "--", address],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    found = {key for _, key in _lines(run.stdout)}
+    if not found:
+        said = [line for line in run.stderr.splitlines() if not line.startswith("#")]
+        raise NoAnswerError(said[-1] if said else "no answer")
+    return sorted(found, key=lambda k: (_KINDS.index(k.kind) if k.kind in _KINDS else 9, k.blob))
+
+
+def pin(known_hosts: Path, name: str, key: HostKey, *, dry_run: bool = False) -> bool:
+    """Pin a key under a name, in one step and one writer at a time; say whether it was new.
+
+    Raises ValueError if another key of the same type is pinned: forgetting one is for a person.
+    """
+    known_hosts.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(known_hosts.parent):
+        old = pinned(known_hosts, name)
+        if key in old:
+            return False
+        if any(other.kind == key.kind for other in old):
+            raise ValueError(f"another {key.kind} key is pinned under {name} in {known_hosts}")
+        if not dry_run:
+            text = known_hosts.read_text("utf-8") if known_hosts.exists() else ""
+            text += "" if text.endswith("\n") or not text else "\n"
+            write_atomically(known_hosts, f"{text}{name} {key.kind} {key.blob}\n")
+        return True
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file so that a reader, or a crash, finds the old one or the new one."""
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    staged = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.chmod(path.stat().st_mode & 0o777 if path.exists() else mode)
+        staged.replace(path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold a directory for one writer at a time; a process that dies lets go of it."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,87 @@
+"""One word for each capability of a machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nomade.verdict import verdict
+
+WANTED = ["workstation", "vpn_client"]
+
+
+def answer(**statuses: str) -> dict[str, Any]:
+    return {
+        "checks": [
+            {
+                "name": f"{capability}-check",
+                "capability": capability,
+                "status": status,
+                "message": f"{capability} is {status}",
+                "remedy": {"fr": "faire", "en": "do"},
+            }
+            for capability, status in statuses.items()
+        ]
+    }
+
+
+def states(**what: Any) ->  dict[str, str]:
+    found: dict[str, str] = verdict(WANTED, **what)["capabilities"]
+    return found
+
+
+def test_all_green() -> None:
+    assert verdict(WANTED, check=answer(workstation="OK", vpn_client="OK")) == {
+        "capabilities": {"workstation": "ok", "vpn_client": "ok"},
+        "failures": [],
+    }
+
+
+def test_amber_is_good_enough() -> None:
+    assert states(check=answer(workstation="WARNING", vpn_client="OK"))["workstation"] == "ok"
+
+
+def test_red_and_unknown_fail_with_the_remedy_of_the_check() -> None:
+    found = verdict(WANTED, check=answer(workstation="UNKNOWN", vpn_client="CRITICAL"))
+    assert found["capabilities"] == {"workstation": "failed", "vpn_client": "failed"}
+    assert [f["check"] for f in found["failures"]] == ["workstation-check", "vpn_client-check"]
+    assert found["failures"][0]["remedy"] == {"fr": "faire", "en": "do"}
+
+
+def test_a_red_tunnel_while_no_gateway_answers_waits() -> None:
+    red = answer(workstation="OK", vpn_client="CRITICAL")
+    assert states(check=red, gateway_down=True) == {"workstation": "ok", "vpn_client": "waiting"}
+    green = answer(workstation="OK", vpn_client="OK")
+    assert states(check=green, gateway_down=True)["vpn_client"] == "ok"
+
+
+def test_a_tunnel_seen_only_from_inside_is_not_proven() -> None:
+    green = answer(workstation="OK", vpn_client="OK")
+    assert states(check=green, outside=False) == {"workstation": "ok", "vpn_client": "unproven"}
+
+
+def test_what_failed_while_it_was_set_up_stays_failed_whatever_the_checks_say() -> None:
+    failure = {"capability": "workstation", "check": "workstation", "message": "no space left"}
+    found = verdict(WANTED, check=answer(workstation="OK", vpn_client="OK"), failures=[failure])
+    assert found["capabilities"]["workstation"] == "failed"
+    assert found["failures"] == [failure]
+
+
+def test_what_failed_beside_the_shown_capabilities_is_shown() -> None:
+    failure = {"capability": "management_account", "check": "sshd", "message": "refused"}
+    green = answer(workstation="OK", vpn_client="OK")
+    assert states(check=green, failures=[failure])["management_account"] == "failed"
+
+
+def test_absent_and_refused_machines_are_not_judged() -> None:
+    assert states(absent=True) == {"workstation": "absent", "vpn_client": "absent"}
+    assert states(refused=True) == {"workstation": "skipped", "vpn_client": "skipped"}
+
+
+def test_check_mode_promises_nothing() -> None:
+    assert states(planned=True) == {"workstation": "planned", "vpn_client": "planned"}
+
+
+def test_silence_is_not_health() -> None:
+    found = verdict(["workstation"], check=None)
+    assert found["capabilities"] == {"workstation": "failed"}
+    assert found["failures"][0]["message"] == "nomade-check gave no answer"

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""Render a role's tree on the controller, and have it installed by one module call."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import fnmatch
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C  # noqa: N812 (its name everywhere in Ansible)
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+
+SECTIONS = ("files", "directories", "links", "validate", "enable")
+FILE_KEYS = ("owner", "group", "mode", "secret", "restart", "reload", "when", "for_each")
+KEYS = {
+    "files": FILE_KEYS,
+    "directories": ("owner", "group", "mode", "when"),
+    "links": ("target", "restart", "reload", "when"),
+    "validate": ("command", "when_changed", "when"),
+}
+UNIT_TYPES = ("service", "socket", "timer", "path", "mount", "target", "slice", "swap", "automount")
+# what editors, file managers and git leave behind is no configuration
+IGNORED = ("*~", ".*.sw?", "#*#", ".~lock.*", ".DS_Store", ".gitkeep", ".gitignore")
+
+Meta = dict[str, Any]
+
+
+class RootfsFailure(AnsibleActionFail):
+    """One sentence that names role, file and fault."""
+
+
+@dataclass
+class Source:
+    """A file of the tree on the controller, and where it goes on the machine."""
+
+    place: Path
+    tree: Path
+
+    @property
+    def is_template(self) -> bool:
+        """Say whether the file is rendered."""
+        return self.place.suffix == ".j2" and not self.place.is_symlink()
+
+    @property
+    def target(self) -> str:
+        """Return the path on the machine, without the slash in front."""
+        name = self.place.relative_to(self.tree).as_posix()
+        return name.removesuffix(".j2") if self.is_template else name
+
+
+class Tree:
+    """A role's tree with its metadata, and the town's overlay laid over both."""
+
+    def __init__(self, role: str, places: list[Path], loader: Any) -> None:  # noqa: ANN401
+        """Read trees and metadata; what comes later wins."""
+        self.role = role
+        self.sources: dict[str, Source] = {}
+        self.meta: dict[str, Any] = {"files": {}, "directories": {}, "links": {}}
+        self.meta |= {"validate": [], "enable": []}
+        for tree in places:
+            for source in self._walk(tree):
+                self.sources[source.target] = source
+            metadata = tree.with_name(f"{tree.name}.yml")
+            if metadata.is_file():
+                self._merge(metadata, loader)
+        self._refuse_stray_keys(places)
+
+    @staticmethod
+    def _walk(tree: Path) -> Iterator[Source]:
+        for folder, directories, files in os.walk(tree):
+            links = [name for name in directories if (Path(folder) / name).is_symlink()]
+            for name in sorted([*files, *links]):
+                if not any(fnmatch.fnmatch(name, pattern) for pattern in IGNORED):
+                    yield Source(Path(folder) / name, tree)
+
+    def _merge(self, file: Path, loader: Any) -> None:  # noqa: ANN401
+        data = loader.load_from_file(str(file), cache="none", trusted_as_template=True) or {}
+        self._refuse_unknown(data, SECTIONS, f"{file.name}")
+        for section, value in data.items():
+            old = self.meta[section]
+            if isinstance(old, dict):
+                self.meta[section] = old | self._entries(section, value or {}, file)
+            elif isinstance(value, str):  # a template that makes the list
+                self.meta[section] = [*old, value]
+            else:
+                for rule in value or [] if section == "validate" else []:
+                    self._refuse_unknown(rule, KEYS["validate"], f"{file.name}: validate")
+                self.meta[section] = [*old, *(value or [])]
+
+    def _entries(self, section: str, value: Meta, file: Path) -> Meta:
+        entries = {}
+        for path, raw in value.items():
+            entry = {"target": raw} if section == "links" and isinstance(raw, str) else raw or {}
+            self._refuse_unknown(entry, KEYS[section], f"{file.name}: {path}")
+            mode = entry.get("mode")
+            if mode is not None and not isinstance(mode, str):
+                raise self.fault(f"{file.name}: {path}", 'write the mode in quotes, as in "0600"')
+            key = path.strip("/")
+            entries[key.removesuffix(".j2") if section == "files" else key] = entry
+        return entries
+
+    def fault(self, where: str, what: str) -> RootfsFailure:
+        """Return the sentence for a fault."""
+        return RootfsFailure(f"role {self.role}: {where}: {what}")
+
+    def _refuse_unknown(self, data: Any, known: tuple[str, ...], where: str) -> None:  # noqa: ANN401
+        if not isinstance(data, dict):
+            raise self.fault(where, f"a mapping is wanted here, not {data!r}")
+        for key in data:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, 1) or known
+                raise self.fault(where, f"{key!r} is not known here; write {' or '.join(near)}")
+
+    def _refuse_stray_keys(self, places: list[Path]) -> None:
+        for key in self.meta["files"]:
+            if not fnmatch.filter(self.sources, key) and key not in self.sources:
+                near = difflib.get_close_matches(key, self.sources, 1)
+                hint = f"; is {near[0]} meant?" if near else ""
+                raise self.fault(f"{places[0].name}.yml: {key}", f"the tree has no such file{hint}")
+
+    def of_file(self, target: str) -> Meta:
+        """Return the metadata of a file: what globs say, then what its own entry says."""
+        entry: Meta = {}
+        for key, value in self.meta["files"].items():
+            if key != target and fnmatch.fnmatchcase(target, key):
+                entry |= value
+        own: Meta = self.meta["files"].get(target, {})
+        return entry | own
+
+
+class ActionModule(ActionBase):
+    """The controller's half of rootfs."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: Meta | None = None) -> Meta:
+        """Compute what is wanted, and call the module once."""
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _, args = self.validate_argument_spec(
+            {
+                "role": {"type": "str", "default": variables.get("role_name")},
+                "name": {"type": "str"},
+                "tree": {"type": "str", "default": "rootfs"},
+                "state": {"choices": ["present", "settled", "absent"], "default": "present"},
+                "root": {"type": "path", "default": "/"},
+            }
+        )
+        role = args["role"]
+        if not role:
+            raise RootfsFailure("rootfs: say which role's tree it is (role: NAME).")
+        args["name"] = args["name"] or role
+        if args["state"] == "present" or (args["state"] == "settled" and self._task.check_mode):
+            places = [self._find(role, args["tree"], variables)]
+            overlay = self._overlay(role, args["tree"], variables)
+            tree = Tree(role, places + overlay, self._loader)
+            args["payload"] = json.dumps(self._payload(tree))
+        result: Meta = self._execute_module(
+            module_name="rootfs", module_args=args, task_vars=variables
+        )
+        return result
+
+    def _find(self, role: str, tree: str, variables: Meta) -> Path:
+        own = variables.get("role_path")
+        roots = [Path(own).parent] if own else []
+        if "playbook_dir" in variables:
+            roots.append(Path(variables["playbook_dir"]) / "roles")
+        roots += [Path(path) for path in C.DEFAULT_ROLES_PATH]
+        for root in roots:
+            place = root / role / tree
+            if place.is_dir() or place.with_name(f"{tree}.yml").is_file():
+                return place
+        looked = ", ".join(map(str, dict.fromkeys(roots)))
+        raise RootfsFailure(f"role {role}: no {role}/{tree} in {looked}")
+
+    def _overlay(self, role: str, tree: str, variables: Meta) -> list[Path]:
+        delegated = variables.get("ansible_delegated_vars", {}).get(self._task.delegate_to, {})
+        town = delegated.get("inventory_dir") or variables.get("inventory_dir")
+        return [Path(town) / tree / role] if town else []
+
+    def _payload(self, tree: Tree) -> Meta:
+        nodes = [node for source in tree.sources.values() for node in self._file(tree, source)]
+        for path, entry in tree.meta["directories"].items():
+            if self._wanted(tree, path, entry):
+                values = self._values(tree, path, entry)
+                nodes.append({"mode": 0o755, **values, "path": path, "kind": "directory"})
+        for path, entry in tree.meta["links"].items():
+            if self._wanted(tree, path, entry):
+                values = self._values(tree, path, entry)
+                content = base64.b64encode(values.pop("target").encode()).decode()
+                nodes.append({**values, "path": path, "kind": "link", "content": content})
+        self._refuse_doubles(tree, nodes)
+        rules = [rule for rule in tree.meta["validate"] if self._wanted(tree, "validate", rule)]
+        return {
+            "nodes": nodes,
+            "validate": [
+                {k: self._template(tree, "validate", v) for k, v in rule.items() if k != "when"}
+                for rule in rules
+            ],
+            "enable": self._units(self._template(tree, "enable", tree.meta["enable"])),
+        }
+
+    def _refuse_doubles(self, tree: Tree, nodes: list[Meta]) -> None:
+        seen = set()
+        for node in nodes:
+            node.setdefault("content", "")
+            if node["path"] in seen:
+                raise tree.fault(node["path"], "comes twice: for_each needs a name that differs")
+            seen.add(node["path"])
+
+    def _file(self, tree: Tree, source: Source) -> Iterator[Meta]:
+        entry = tree.of_file(source.target)
+        if not self._wanted(tree, source.target, entry):
+            return
+        if "for_each" not in entry:
+            yield self._node(tree, source, entry, source.target, {})
+            return
+        items = self._template(tree, source.target, entry["for_each"])
+        if not isinstance(items, list):
+            raise tree.fault(source.target, f"for_each wants a list, not {items!r}")
+        for item in items:
+            path = self._path(tree, source.target, item)
+            yield self._node(tree, source, entry, path, {"item": item})
+
+    def _path(self, tree: Tree, pattern: str, item: Any) -> str:  # noqa: ANN401
+        names = item if isinstance(item, dict) else {"item": item}
+        for name, value in names.items():
+            if f"{{{name}}}" in pattern:
+                text = str(value)
+                if not text or "/" in text or text in (".", "..") or not text.isprintable():
+                    raise tree.fault(pattern, f"{text!r} ({name}) can't be part of a file's name")
+                pattern = pattern.replace(f"{{{name}}}", text)
+        return pattern
+
+    def _node(self, tree: Tree, source: Source, entry: Meta, path: str, item: Meta) -> Meta:
+        values = self._values(tree, source.target, entry, item)
+        if source.place.is_symlink():
+            content, kind = os.fsencode(source.place.readlink()), "link"
+        else:
+            # vault-encrypted files of the town arrive decrypted
+            content = Path(self._loader.get_real_file(str(source.place))).read_bytes()
+            kind = "file"
+            values.setdefault("mode", 0o755 if os.access(source.place, os.X_OK) else 0o644)
+        if source.is_template:
+            text = trust_as_template(content.decode())
+            content = str(self._template(tree, source.target, text, item, source)).encode()
+        return {
+            **values,
+            "path": path,
+            "kind": kind,
+            "content": base64.b64encode(content).decode(),
+        }
+
+    def _wanted(self, tree: Tree, where: str, entry: Meta) -> bool:
+        answer = self._template(tree, where, entry.get("when", True))
+        if isinstance(answer, bool):
+            return answer
+        raise tree.fault(where, f"when must be true or false, not {answer!r}")
+
+    def _values(self, tree: Tree, where: str, entry: Meta, item: Meta | None = None) -> Meta:
+        raw = {key: value for key, value in entry.items() if key not in ("when", "for_each")}
+        values: Meta = self._template(tree, where, raw, item or {})
+        if "mode" in values:
+            try:
+                values["mode"] = int(values["mode"], 8)
+            except ValueError:
+                raise tree.fault(where, f"{values['mode']!r} is no octal mode") from None
+        for key in ("restart", "reload"):
+            if key in values:
+                values[key] = self._units(values[key])
+        return values
+
+    @staticmethod
+    def _units(value: Any) -> list[str]:  # noqa: ANN401
+        flat: list[str] = []
+        for entry in [value] if isinstance(value, str) else value:
+            flat += entry if isinstance(entry, list) else [entry]
+        full = (u if u.rpartition(".")[2] in UNIT_TYPES else f"{u}.service" for u in flat)
+        return list(dict.fromkeys(full))
+
+    def _template(
+        self,
+        tree: Tree,
+        where: str,
+        value: Any,  # noqa: ANN401
+        item: Meta | None = None,
+        source: Source | None = None,
+    ) -> Any:  # noqa: ANN401
+        templar = self._templar
+        if item or source:
+            path = [str(source.place.parent), str(source.tree)] if source else None
+            templar = templar.copy_with_new_env(
+                searchpath=path, available_variables={**templar.available_variables, **(item or {})}
+            )
+        try:
+            # as ansible.builtin.template does: a backslash in a file is just a backslash
+            return templar.template(value, escape_backslashes=source is None)
+        except AnsibleError as error:
+            raise tree.fault(where, str(error)) from None

@@ -36,7 +36,7 @@ class Fault:
     def __str__(self) -> str:
         """Return the fault as one line."""
         said = self.problem + tr("; ", " ; ") + self.remedy
-        return f"{self.file}:{self.line}: {self.column}: {quote(self.value)}: {said}"
+        return f"{self.file}:{self.line}: {show(self.column) or '-'}: {quote(self.value)}: {said}"
 
 
 class TableError(Exception):
@@ -81,10 +81,15 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}{tr('s', '' if count == 0 else 's') if count != 1 else ''}"
 
 
+def show(text: str) -> str:
+    """Return the text short, and with nothing in it that would disturb a terminal."""
+    shown = text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
+    return "".join(map(_visible, shown))
+
+
 def quote(value: str) -> str:
-    """Return the text in quotes, short, and with nothing in it that would disturb a terminal."""
-    shown = value if len(value) <= LONGEST_SHOWN else value[:LONGEST_SHOWN] + "…"
-    return f'"{"".join(map(_visible, shown))}"'
+    """Return a cell as a message shows it."""
+    return f'"{show(value)}"'
 
 
 def _visible(character: str) -> str:

@@ -25,6 +25,14 @@ options:
     description: The file that holds the private key, and nothing else.
     type: path
     required: true
+  keys_dir:
+    description:
+      - The folder on the controller in which the public key is kept, as C(<host>.pub). The action
+        plugin writes it. A key that replaces another is announced, a copied one is refused.
+    type: path
+  records_dir:
+    description: The folder on the controller where replaced keys are written down.
+    type: path
   state:
     description: Whether there is a key.
     type: str
@@ -42,6 +50,8 @@ EXAMPLES = r"""
 - name: Make the key of the tunnel
   wireguard_key:
     path: /etc/wireguard/wg0.key
+    keys_dir: "{{ inventory_dir }}/keys/vpn"
+    records_dir: "{{ inventory_dir }}/records/vpn-keys"
   register: key
 """
 

@@ -17,8 +17,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Allocation:
     vpn_ipv4: IPv4Address
     vpn_ipv6: IPv6Address
     allocated_on: datetime.date
+    line: int = field(default=0, compare=False)  # of the file, once it stands there
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +91,18 @@ def _read(path: Path) -> tuple[Table, dict[str, Allocation]]:
 
 
 def _allocation(table: Table, line: int, cells: dict[str, str]) -> Allocation | None:
-    kinds = {
+    kinds: dict[str, Callable[[str], object]] = {
+        "asset_tag": _not_empty,
         "vpn_ipv4": IPv4Address,
         "vpn_ipv6": IPv6Address,
         "allocated_on": datetime.date.fromisoformat,
     }
-    values: dict[str, Any] = {"asset_tag": cells.get("asset_tag")}
+    values: dict[str, Any] = {}
     for column, kind in kinds.items():
+        if column not in cells:
+            continue  # the column is missing, or the cell malformed: noted already
         try:
             values[column] = kind(cells[column])
-        except KeyError:
-            continue  # the column is missing, or the cell faulty: noted already
         except ValueError:
             table.fault(
                 line,
@@ -112,7 +114,13 @@ def _allocation(table: Table, line: int, cells: dict[str, str]) -> Allocation | 
                     "rétablir la ligne écrite par « fleet allocate »",
                 ),
             )
-    return Allocation(**values) if len(values) == len(COLUMNS) and values["asset_tag"] else None
+    return Allocation(**values, line=line) if len(values) == len(kinds) else None
+
+
+def _not_empty(cell: str) -> str:
+    if not cell:
+        raise ValueError
+    return cell
 
 
 def read_town(register: Path) -> tuple[list[Machine], dict[str, Allocation]]:
@@ -149,6 +157,7 @@ def missing_message(missing: Sequence[Machine], town: Path) -> str:
     """Say which machines have no addresses, and the command that gives them some."""
     tags = ", ".join(machine.asset_tag for machine in missing[:5])
     tags += "…" if len(missing) > 5 else ""
+    town = town.relative_to(Path.cwd()) if town.is_relative_to(Path.cwd()) else town
     command = shlex.join(["fleet", "allocate", "-i", str(town)])
     machines = plural(len(missing), "machine")
     return tr(
@@ -283,8 +292,8 @@ def read_pools(
         variables = _gateway_variables(town)
     try:
         return Pools(
-            IPv4Network(ipv4_network or variables.get("vpn_ipv4_network", "")),
-            IPv6Network(ipv6_network or variables.get("vpn_ipv6_network", "")),
+            IPv4Network(ipv4_network or str(variables.get("vpn_ipv4_network", ""))),
+            IPv6Network(ipv6_network or str(variables.get("vpn_ipv6_network", ""))),
         )
     except ValueError as error:
         raise AllocationError(

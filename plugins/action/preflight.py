@@ -71,12 +71,8 @@ class ActionModule(ActionBase):
 
     def _settings(self, variables: Mapping[str, Any]) -> dict[str, object]:
         """Return the town's shared settings as they take effect."""
-        catalogue = settings.load_catalogue(ROOT)
-        return {
-            name: self._templar.template(variables[name])
-            for name in catalogue.of(settings.TOWN)
-            if name in variables
-        }
+        known = settings.load_catalogue(ROOT).town
+        return {n: self._templar.template(variables[n]) for n in known if n in variables}
 
     def _decrypt(self, path: Path) -> Mapping[str, object] | None:
         try:

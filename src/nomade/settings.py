@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +70,17 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
 class Catalogue:
     """All settings by name, and whose they are."""
 
-    options: dict[str, Spec] = field(default_factory=dict)
-    owners: dict[str, str] = field(default_factory=dict)  # prefix, with its _, to role or "town"
+    town: dict[str, Spec]  # what the roles share
+    options: dict[str, Spec]  # all of them
+    owners: dict[str, str]  # prefix, with its _, to role or "town"
+
+    def prefix(self, name: str) -> str:
+        """Return the prefix that claims a name (the longest one), or an empty string."""
+        return max((p for p in self.owners if name.startswith(p)), key=len, default="")
 
     def owner(self, name: str) -> str | None:
-        """Return the role whose prefix the name has (the longest one wins), or "town"."""
-        prefix = max((p for p in self.owners if name.startswith(p)), key=len, default=None)
-        return self.owners[prefix] if prefix else None
-
-    def of(self, owner: str) -> dict[str, Spec]:
-        """Return the settings of one owner."""
-        return {name: spec for name, spec in self.options.items() if self.owner(name) == owner}
+        """Return the role whose prefix the name has, or "town"."""
+        return self.owners.get(self.prefix(name))
 
 
 def _options(path: Path) -> dict[str, Spec]:
@@ -94,9 +94,8 @@ def _options(path: Path) -> dict[str, Spec]:
 
 def load_catalogue(root: Path) -> Catalogue:
     """Read the specs of the project: those of roles/ and the town's own."""
-    catalogue = Catalogue(options=_options(root / TOWN_SPEC))
-    for name in catalogue.options:
-        catalogue.owners[name.split("_", 1)[0] + "_"] = TOWN
+    town = _options(root / TOWN_SPEC)
+    catalogue = Catalogue(town, dict(town), {name.split("_", 1)[0] + "_": TOWN for name in town})
     for role in sorted(path for path in (root / "roles").glob("*") if path.is_dir()):
         catalogue.owners[f"{role.name}_"] = role.name
         catalogue.options.update(_options(role / "meta" / "argument_specs.yml"))
@@ -140,10 +139,10 @@ def _wrong_type(value: object, kind: str, *, command_line: bool) -> str:
         return ""
     hint_en = hint_fr = ""
     if kind in ("str", "path") and isinstance(value, bool | int | float):
-        hint_en, hint_fr = "; write it in quotes", " ; mettez-le entre guillemets"
+        hint_en, hint_fr = "; write it in quotes", " ; le mettre entre guillemets"
     elif command_line and kind in ("bool", "list", "dict"):
         hint_en = "; write it as JSON, as in -e '{\"name\": false}'"
-        hint_fr = " ; écrivez-le en JSON, comme -e '{\"nom\": false}'"
+        hint_fr = " ; l'écrire en JSON, comme -e '{\"nom\": false}'"
     return tr(f"must be {english}{hint_en}", f"doit être {french}{hint_fr}")
 
 
@@ -160,7 +159,7 @@ def problems(assignment: Assignment, spec: Spec) -> Iterator[Problem]:
 def _rewritten(value: object) -> str:
     return tr(
         f"YAML reads this as the number {value}; write it in quotes",
-        f"YAML y lit le nombre {value} ; mettez-le entre guillemets",
+        f"YAML y lit le nombre {value} ; le mettre entre guillemets",
     )
 
 
@@ -174,7 +173,7 @@ def _problems(name: str, value: object, spec: Spec, *, command_line: bool) -> It
                 value,
                 tr(
                     "has no value; write one, or remove the line",
-                    "n'a pas de valeur ; donnez-en une, ou supprimez la ligne",
+                    "n'a pas de valeur ; en donner une, ou supprimer la ligne",
                 ),
             )
         return
@@ -185,8 +184,10 @@ def _problems(name: str, value: object, spec: Spec, *, command_line: bool) -> It
         listed = ", ".join(str(choice) for choice in choices)
         text = tr(f"must be one of: {listed}", f"doit être l'un de : {listed}")
         yield Problem(name, value, text)
-    if name.endswith("_port") and spec.get("type") == "int" and not 1 <= int(str(value)) <= 65535:
-        yield Problem(name, value, tr("must be a port, 1 to 65535", "doit être un port, de 1 à 65535"))
+    is_port = name.endswith("_port") and spec.get("type") == "int"
+    if is_port and not 1 <= check_type_int(value) <= 65535:
+        text = tr("must be a port, 1 to 65535", "doit être un port, de 1 à 65535")
+        yield Problem(name, value, text)
     if isinstance(value, list):
         element = {**spec, "type": spec.get("elements", "raw"), "required": False, "default": None}
         for index, item in enumerate(value):
@@ -205,16 +206,20 @@ def _suboptions(
             yield Problem(f"{name}.{key}", item, unknown(str(key), options))
     for key, spec in options.items():
         if spec.get("required") and key not in value:
-            text = tr(f"lacks {key}; add it", f"il manque {key} ; ajoutez-le")
+            text = tr(f"lacks {key}; add it", f"il manque {key} ; l'ajouter")
             yield Problem(name, value, text)
 
 
-def unknown(word: str, known: Iterable[str], see: str = "") -> str:
-    """Return the sentence about a name that nobody knows."""
-    if near := did_you_mean(word, known):
+def unknown(word: str, known: Iterable[str], prefix: str = "", see: str = "") -> str:
+    """Return the sentence about a name that no argument spec knows.
+
+    What follows the prefix is compared: two names with a long prefix would always look alike.
+    """
+    rests = {name.removeprefix(prefix) for name in known if name.startswith(prefix)}
+    if near := did_you_mean(word.removeprefix(prefix), rests, cutoff=0.6):
         return tr(
-            f"no such setting; did you mean {near}?",
-            f"ce réglage n'existe pas ; vouliez-vous dire {near} ?",
+            f"no such setting; did you mean {prefix}{near}?",
+            f"ce réglage n'existe pas ; vouliez-vous dire {prefix}{near} ?",
         )
-    see = see or ", ".join(sorted(known))
+    see = see or ", ".join(sorted(rests))
     return tr(f"no such setting; see {see}", f"ce réglage n'existe pas ; voir {see}")

@@ -15,6 +15,7 @@ def look(town: Town, proof: Proof) -> Iterator[str]:
     keys = town.directory / "keys"
     yield from _unique(town, keys / "vpn", pubkeys.wireguard_key, proof)
     yield from _unique(town, keys / "technicians", pubkeys.ssh_blob, proof)
+    yield from _technicians(town, keys / "technicians")
     yield from _host_keys(town, proof)
     yield from _town_key(town, keys / "town.age.pub", proof)
 
@@ -34,6 +35,18 @@ def _unique(
             yield f"{town.where(path)}: " + tr(
                 f"is the same key as {other}; remove the one that is not in use",
                 f"est la même clé que {other} ; supprimer celle qui ne sert pas",
+            )
+
+
+def _technicians(town: Town, directory: Path) -> Iterator[str]:
+    """Yield the technicians without a key, whom the next run would lock out."""
+    names = town.settings.get("workstation_technicians")
+    for name in names if isinstance(names, list) else ():
+        path = directory / f"{name}.pub"
+        if isinstance(name, str) and not path.exists() and not path.is_symlink():
+            yield f"{town.where(path)}: " + tr(
+                f"is missing, and workstation_technicians names {name}; put the public key there",
+                f"manque, et workstation_technicians nomme {name} ; y mettre la clé publique",
             )
 
 

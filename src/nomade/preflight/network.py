@@ -87,15 +87,18 @@ def _networks(town: Town) -> Iterator[str]:
             )
 
 
+def _listed(town: Town) -> list[Mapping[str, object]]:
+    """Return the gateways; what is no gateway at all is told of with the types."""
+    gateways = town.settings.get("vpn_gateways")
+    return [g for g in gateways if isinstance(g, Mapping)] if isinstance(gateways, list) else []
+
+
 def _gateways(town: Town) -> Iterator[str]:
     """Yield the gateways that are no servers, or that are reached through themselves."""
     where = town.where(town.directory / "group_vars")
-    gateways = town.settings.get("vpn_gateways")
     known = list(town.groups.get("vpn_gateways", ()))
     inside = [*_pools(town), *_texts(town, "vpn_intranet_networks")]
-    for gateway in gateways if isinstance(gateways, list) else ():
-        if not isinstance(gateway, Mapping):
-            continue  # told of with the types
+    for gateway in _listed(town):
         name, endpoint = str(gateway.get("name", "")), str(gateway.get("endpoint", ""))
         if name not in known:
             yield (
@@ -113,6 +116,24 @@ def _gateways(town: Town) -> Iterator[str]:
                 "ce point d'accès serait joint par le tunnel lui-même ; écrire l'adresse "
                 "extérieure de la passerelle",
             )
+        for version in (4, 6):
+            address = gateway.get(f"address_ipv{version}")
+            if address and not _is_gateways(town, str(address), version):
+                yield f"{where}: vpn_gateways: {quote(str(address))}: " + tr(
+                    f"must be one of the first {GATEWAY_ADDRESSES} addresses of "
+                    f"vpn_ipv{version}_network",
+                    f"doit être l'une des {GATEWAY_ADDRESSES} premières adresses de "
+                    f"vpn_ipv{version}_network",
+                )
+
+
+def _is_gateways(town: Town, text: str, version: int) -> bool:
+    """Say whether an address is one of those that no laptop gets."""
+    pool = next((p for p in map(ip_network, _pools(town)) if p.version == version), None)
+    if pool is None:
+        return True  # the pool is told of already
+    first = int(pool.network_address)
+    return is_address(text, version) and 0 < int(ip_address(text)) - first <= GATEWAY_ADDRESSES
 
 
 def _addresses(
@@ -121,6 +142,12 @@ def _addresses(
     """Yield the addresses that two machines have, and those from outside of their network."""
     register, allocations = town.directory / REGISTER, town.directory / ALLOCATIONS
     held = list(_servers(town))
+    for gateway in _listed(town):
+        place = f"{town.where(town.directory / 'group_vars')}: vpn_gateways"
+        texts = [str(gateway.get(key)) for key in ("address_ipv4", "address_ipv6")]
+        held += [
+            (str(ip_address(t)), str(gateway.get("name")), place) for t in texts if is_address(t)
+        ]
     for machine in machines:
         if machine.is_assigned and machine.management_address:
             place = f"{town.where(register, machine.line)}: management_address"

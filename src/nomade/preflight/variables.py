@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nomade import settings, varfiles
 from nomade.i18n import tr
-from nomade.preflight.town import Proof, Town
+from nomade.preflight.town import Proof, Town, near
 from nomade.varfiles import Assignment
 
 # A literal here belongs into ansible-vault, and what the name ends in says so.
@@ -30,12 +30,30 @@ def look(town: Town, proof: Proof) -> Iterator[str]:
                 where = town.where(item.path, item.line) if item.path else "-e"
                 yield f"{where}: {name}: {settings.shown(name, value)}: {text}"
     where = town.where(town.directory / "group_vars")
-    for name, spec in town.catalogue.of(settings.TOWN).items():
+    for name, spec in town.catalogue.town.items():
         if spec.get("required") and town.settings.get(name) in (None, "", [], {}):
             yield f"{where}: {name}: " + tr(
                 "is missing; docs/settings.md says what it is",
                 "manque ; docs/settings.md dit ce que c'est",
             )
+    yield from _capabilities(town, where)
+
+
+def _capabilities(town: Town, where: str) -> Iterator[str]:
+    """Yield what is switched off in vain: a misspelled capability stays on."""
+    wanted = town.settings.get("nomade_capabilities")
+    roles = {owner for owner in town.catalogue.owners.values() if owner != settings.TOWN}
+    for name, value in wanted.items() if isinstance(wanted, dict) else ():
+        place = f"{where}: nomade_capabilities.{name}: {settings.shown(name, value)}: "
+        if name not in roles:
+            remedy = tr("; it is a directory of roles/", " ; c'est un dossier de roles/")
+            yield (
+                place
+                + tr("there is no such capability", "cette capacité n'existe pas")
+                + near(name, roles, remedy)
+            )
+        elif not isinstance(value, bool):
+            yield place + tr("must be true or false", "doit être true ou false")
 
 
 def _assignments(town: Town, proof: Proof) -> Iterator[Assignment | str]:
@@ -81,19 +99,22 @@ def _vaulted(town: Town, path: Path, proof: Proof) -> Iterator[Assignment]:
 def _problems(town: Town, item: Assignment) -> Iterator[tuple[str, object, str]]:
     """Yield name, value and what is wrong."""
     name, catalogue = item.name, town.catalogue
-    value = varfiles.VAULTED if item.secret else item.value
+    spec = catalogue.options.get(name, {})
+    is_hidden = item.secret or spec.get("no_log", False)
+    value = varfiles.VAULTED if is_hidden else item.value
     if item.lost:
         text = tr(
             f"line {item.lost} sets it too, in vain; keep one of the two",
             f"la ligne {item.lost} le définit aussi, en vain ; n'en garder qu'une",
         )
         yield name, value, text
-    if spec := catalogue.options.get(name):
+    if spec:
         for problem in settings.problems(item, spec):
-            yield problem.name, varfiles.VAULTED if item.secret else problem.value, problem.text
+            yield problem.name, varfiles.VAULTED if is_hidden else problem.value, problem.text
     elif owner := catalogue.owner(name):
         page = "docs/settings.md" if owner == settings.TOWN else f"roles/{owner}/README.md"
-        yield name, value, settings.unknown(name, catalogue.of(owner), see=page)
+        prefix = catalogue.prefix(name)
+        yield name, value, settings.unknown(name, catalogue.options, prefix, see=page)
     elif name.startswith(settings.REGISTER_PREFIX):
         text = tr(
             "this comes from the register; write it in fleet.csv",

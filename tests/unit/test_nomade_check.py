@@ -597,7 +597,7 @@ def test_publishing_needs_root(
     assert capsys.readouterr().err == "nomade-check: --refresh and --publish need root.\n"
 
 
-def published(machine: Machine, monkeypatch: pytest.MonkeyPatch, clock: float) -> Any:  # noqa: ANN401
+def published(machine: Machine, monkeypatch: pytest.MonkeyPatch, clock: float) -> Any:
     """Publish at 1000 s after boot, read at another time."""
     machine.check("echo 'OK - fine'", "handshake", root=True)
     definitions, _ = nc.load(machine.paths.definitions)

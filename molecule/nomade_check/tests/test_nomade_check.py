@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,6 +36,13 @@ def root(host: Any, command: str) -> str:
 
 def write(host: Any, path: str, text: str) -> None:
     root(host, f"tee {path} > /dev/null <<'END'\n{text}\nEND")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.5)
+    return condition()
 
 
 def check(host: Any, *options: str, as_root: bool = False) -> Checked:
@@ -73,11 +81,16 @@ def test_an_ordinary_user_runs_it(host: Any, define: Define) -> None:
 
 def test_the_timer_publishes_what_only_root_sees(host: Any, define: Define) -> None:
     define("who", ["/usr/bin/id", "-un"], root=True)
-    began = time.monotonic()
-    while (found := check(host)["who"])["status"] != "OK" and time.monotonic() - began < 80:
-        assert found["message"] == "not published yet"
-        time.sleep(2)
-    assert (found["status"], found["message"]) == ("OK", "root")
+    assert check(host)["who"]["message"] == "not published yet"
+    root(host, "systemctl restart nomade-publish.timer")  # as a boot does: it fires at once
+    assert wait_until(lambda: check(host)["who"]["status"] == "OK")
+    assert check(host)["who"]["message"] == "root"
+
+
+def test_the_timer_fires_every_minute(host: Any) -> None:
+    shown = "systemctl show nomade-publish.timer --value --property NextElapseUSecRealtime"
+    wait = host.check_output(f'echo $(($(date --date "$({shown})" +%s) - $(date +%s)))')
+    assert 0 <= int(wait) <= 66
 
 
 def test_what_is_published_is_for_everybody_and_written_by_root_alone(
@@ -141,9 +154,7 @@ def test_a_stale_result_is_unknown_until_the_timer_is_back(host: Any, define: De
         assert checked.rc == 2  # because the timer is stopped, which is a check of its own
     finally:
         root(host, "systemctl start nomade-publish.timer")
-    began = time.monotonic()
-    while check(host).rc != 0 and time.monotonic() - began < 20:
-        time.sleep(0.5)
+    assert wait_until(lambda: check(host).rc == 0)
     assert check(host)["who"]["message"] == "root"
 
 
@@ -168,7 +179,7 @@ def test_a_broken_capability_is_red_with_its_remedy_in_the_readers_language(
     define("cable", ["/bin/sh", "-c", script])
     french = host.run("LC_ALL=fr_FR.UTF-8 nomade-check")
     assert french.rc == 2
-    assert "!!  town          cable                     débranché\n" in french.stdout
+    assert re.search(r"^!!  town +cable +débranché$", french.stdout, re.MULTILINE)
     assert "→ Rebranchez le câble.\n" in french.stdout
     assert "Besoin d'aide ? Support : poste 4000" in french.stdout
     assert "\033" not in french.stdout
@@ -177,7 +188,7 @@ def test_a_broken_capability_is_red_with_its_remedy_in_the_readers_language(
     repaired = host.run("LC_ALL=fr_FR.UTF-8 nomade-check")
     host.check_output("rm /tmp/cable")
     assert repaired.rc == 0
-    assert "OK  town          cable                     tenu\n" in repaired.stdout
+    assert re.search(r"^OK  town +cable +tenu$", repaired.stdout, re.MULTILINE)
 
 
 def test_refresh_is_at_once(host: Any, define: Define) -> None:
@@ -225,5 +236,6 @@ def test_a_definition_that_is_no_use_is_named(host: Any, define: Define) -> None
 
 
 def test_publishing_is_quiet(host: Any) -> None:
+    now = host.check_output("date '+%F %T'")
     publish(host)
-    assert root(host, "journalctl --boot --unit nomade-publish.service --quiet") == ""
+    assert root(host, f"journalctl --unit nomade-publish.service --since '{now}' --quiet") == ""

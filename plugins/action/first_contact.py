@@ -17,6 +17,7 @@ and pinned only when the machine's identity is known (see enrolment_record).
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,16 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
     _VALID_ARGS = frozenset(
-        {"account", "address", "become_method", "fingerprint", "known_hosts", "port", "scratch"}
+        {
+            "account",
+            "address",
+            "become_method",
+            "fingerprint",
+            "known_hosts",
+            "only_account",
+            "port",
+            "scratch",
+        }
     )
 
     def run(
@@ -55,11 +65,15 @@ class ActionModule(ActionBase):
 
     def _meet(self) -> dict[str, Any]:
         args = self._task.args
-        address, port = str(args["address"]), int(args.get("port") or 22)
+        address, port = str(args.get("address") or ""), int(args.get("port") or 22)
+        if not address:
+            raise ContactError(contact.no_address(self.asset))
         known_hosts = Path(str(args["known_hosts"]))
         pinned = hostkeys.pinned(known_hosts, self.asset)
         try:
-            shown = hostkeys.scan(address, port)
+            shown = hostkeys.scan(
+                address, port, pinned[0].kind if pinned else "", self._ssh_arguments()
+            )
         except hostkeys.NoAnswerError as error:
             raise ContactError(contact.no_answer(self.asset, address, port, str(error))) from error
         key = contact.choose_key(
@@ -71,6 +85,7 @@ class ActionModule(ActionBase):
             f"-o UserKnownHostsFile={scratch} -o GlobalKnownHostsFile=/dev/null "
             f"-o HostKeyAlias={self.asset} -o StrictHostKeyChecking=yes"
         )
+        expected = bool(args.get("fingerprint"))
         way = self._way_in(address, port, options, str(args["account"]))
         return {
             "changed": False,
@@ -85,7 +100,13 @@ class ActionModule(ActionBase):
             "python": way.python,
             "os_id": way.os_id,
             "os_version_id": way.os_version_id,
+            "plan": contact.plan(address, key, way, pinned=key in pinned, expected=expected),
         }
+
+    def _ssh_arguments(self) -> list[str]:
+        """Return what the town adds to every ssh command (a jump host, a configuration file)."""
+        extra = self.variables.get("ansible_ssh_extra_args")
+        return shlex.split(str(self._templar.template(extra))) if extra else []
 
     def _way_in(self, address: str, port: int, options: str, account: str) -> WayIn:
         """Try the management account's key, then the account that the technician names."""
@@ -101,6 +122,8 @@ class ActionModule(ActionBase):
             return contact.way_in(
                 self.asset, account, probe, has_become_password=False, method="sudo"
             )
+        if self._task.args.get("only_account"):
+            raise ContactError(contact.no_own_key(self.asset, account))
         if user and user != account:
             probe = self._probe({**where, "ansible_user": user}, password)
         if probe is None:

@@ -12,7 +12,7 @@ from nomade.identity import judge
 from nomade.register import is_placeholder_serial
 
 # What the controller compares; the rest of the arguments are the module's.
-OWN = ("asset_tag", "serial_number", "known_hosts", "first_contact")
+OWN = ("asset_tag", "first_contact", "known_hosts", "serial_number", "serial_read")
 
 
 class ActionModule(ActionBase):
@@ -23,13 +23,16 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Call the module and compare its answer with the register and with known_hosts."""
         variables = task_vars or {}
-        super().run(tmp, variables)
+        result: dict[str, Any] = super().run(tmp, variables)
         options = {name: self._task.args.get(name) for name in OWN}
         arguments = {k: v for k, v in self._task.args.items() if k not in OWN}
-        result: dict[str, Any] = self._execute_module(
-            module_name="identity", module_args=arguments, task_vars=variables
-        )
-        if result.get("failed"):
+        if options["serial_read"] is not None:  # a machine that has no Python yet
+            result["identity"] = {"serial_number": str(options["serial_read"]).strip()}
+        else:
+            result = self._execute_module(
+                module_name="identity", module_args=arguments, task_vars=variables
+            )
+        if result.get("failed") or "identity" not in result:
             return result
         found = result["identity"]
         asset = str(options["asset_tag"] or variables["inventory_hostname"])
@@ -40,7 +43,7 @@ class ActionModule(ActionBase):
             str(options["serial_number"] or ""),
             found["serial_number"],
             pinned=[key.fingerprint for key in keys],
-            host_keys=list(found["host_keys"].values()),
+            host_keys=list(found.get("host_keys", {}).values()),
             first_contact=bool(options["first_contact"]),
             pins_are_kept=bool(known_hosts),
             owner_of=lambda serial: _owner(serial, variables),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ansible.errors import AnsibleFilterError
 
 from nomade import technicians
 
 
-def technician_keys(people: Sequence[Mapping[str, Any]], directory: str = "") -> list[str]:
+def technician_keys(names: Sequence[str], directory: str) -> list[str]:
     """Return one line for authorized_keys per technician."""
     try:
-        return technicians.key_lines(people, directory)
+        return technicians.key_lines([str(name) for name in names], str(directory))
     except technicians.TechnicianError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -135,6 +135,52 @@ def _needs_password(asset: str, user: str, method: str) -> str:
     )
 
 
+def plan(address: str, key: HostKey, way: WayIn, *, pinned: bool, expected: bool) -> list[str]:
+    """Say how the machine was met and what is about to happen."""
+    if pinned:
+        trust = tr("as pinned", "celle enregistrée")
+    elif expected:
+        trust = tr("as given", "celle donnée")
+    else:
+        trust = tr(
+            "seen for the first time: compare it with the machine's screen",
+            "vue pour la première fois : comparez-la avec l'écran de la machine",
+        )
+    root = f"{way.user}, {way.become_method}" if way.become else way.user
+    return [
+        tr(
+            f"{address} shows the host key {key.fingerprint} ({trust})",
+            f"{address} montre la clé d'hôte {key.fingerprint} ({trust})",
+        ),
+        tr(
+            f"entering as {root}; compares the machine with the register before anything else",
+            f"entrée par {root} ; compare la machine avec le registre avant toute chose",
+        ),
+    ]
+
+
+def no_address(asset: str) -> str:
+    """Say that nobody said where the machine is."""
+    return tr(
+        f"{asset}: where is it? add -e address=ADDRESS (its screen says it after enrol.sh), or "
+        "write management_address into the register.",
+        f"{asset} : où est-elle ? ajoutez -e address=ADRESSE (son écran la dit après enrol.sh), ou "
+        "écrivez management_address dans le registre.",
+    )
+
+
+def no_own_key(asset: str, account: str) -> str:
+    """Say that the keys are installed and this technician has none of them."""
+    return tr(
+        f"{asset}: {account} has the technicians' keys now, but none that you hold opens it: add "
+        "your public key to workstation_technicians, or load your key (ssh-add), and run this "
+        "again.",
+        f"{asset} : {account} a maintenant les clés des techniciens, mais aucune des vôtres ne "
+        "l'ouvre : ajoutez votre clé publique à workstation_technicians, ou chargez votre clé "
+        "(ssh-add), et relancez.",
+    )
+
+
 def no_answer(asset: str, address: str, port: int, said: str) -> str:
     """Say that nothing speaks SSH at the address."""
     return tr(

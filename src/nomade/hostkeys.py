@@ -10,16 +10,13 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# In the order of preference; DSA is refused by OpenSSH itself.
-_KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "ssh-rsa")
-
 
 class NoAnswerError(Exception):
-    """Nothing answered as an SSH server does; the message is what ssh-keyscan said."""
+    """Nothing answered as an SSH server does; the message is what ssh said."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +55,43 @@ def _lines(text: str) -> Iterator[tuple[list[str], HostKey]]:
             yield fields[0].split(","), HostKey(fields[1], fields[2])
 
 
-def scan(address: str, port: int = 22, timeout: int = 8) -> list[HostKey]:
-    """Ask an SSH server for its host keys, the preferred one first, without logging in."""
-    run = subprocess.run(
-        ["ssh-keyscan", "-T", str(timeout), "-p", str(port), "--", address],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    found = {key for _, key in _lines(run.stdout)}
-    if not found:
-        said = [line for line in run.stderr.splitlines() if not line.startswith("#")]
-        raise NoAnswerError(said[-1] if said else "no answer")
-    return sorted(found, key=lambda k: (_KINDS.index(k.kind) if k.kind in _KINDS else 9, k.blob))
+def scan(
+    address: str, port: int = 22, prefer: str = "", arguments: Sequence[str] = ()
+) -> list[HostKey]:
+    """Ask an SSH server for its host key, without logging in.
+
+    By ssh itself and not by ssh-keyscan: ssh goes through the jump hosts that a town may have
+    (`arguments`), and shows the key of the type that later connections will be held to.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        seen = Path(folder) / "seen"
+        options = {
+            "UserKnownHostsFile": str(seen),
+            "GlobalKnownHostsFile": "/dev/null",
+            "StrictHostKeyChecking": "accept-new",
+            "HashKnownHosts": "no",
+            "UpdateHostKeys": "no",
+            "HostKeyAlias": "machine",
+            "PreferredAuthentications": "none",
+            "BatchMode": "yes",
+            "ControlPath": "none",
+            "ConnectTimeout": "8",
+            **({"HostKeyAlgorithms": f"^{prefer}"} if prefer else {}),
+        }
+        command = ["ssh", "-p", str(port)]
+        command += [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        run = subprocess.run(
+            [*command, *arguments, "--", address, "true"],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        keys = pinned(seen, "machine")
+    if not keys:
+        said = [line for line in run.stderr.splitlines() if line.strip()]
+        raise NoAnswerError(said[-1].strip().rstrip(".") if said else "no answer")
+    return keys
 
 
 def pin(known_hosts: Path, name: str, key: HostKey, *, dry_run: bool = False) -> bool:

@@ -1,10 +1,9 @@
-"""Who may manage the machines: one public key for each technician."""
+"""Who may manage the machines: one public key for each technician, in a file named like them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from nomade.i18n import tr
 from nomade.pubkeys import PRIVATE, ssh_blob
@@ -14,79 +13,63 @@ class TechnicianError(Exception):
     """The list can't be used; the message is one sentence with the remedy."""
 
 
-def key_lines(people: Sequence[Mapping[str, Any]], directory: str = "") -> list[str]:
+def key_lines(names: Sequence[str], directory: str) -> list[str]:
     """Return one line for authorized_keys per technician: type, key, name."""
-    if not people:
+    if not names:
         raise TechnicianError(
             tr(
                 "workstation_technicians: the list is empty, which would lock everybody out of the "
-                "machines: name at least one technician and the key, as in "
-                "[{name: alice, key_file: alice.pub}].",
+                "machines: name at least one technician, whose key is in keys/technicians/.",
                 "workstation_technicians : la liste est vide, ce qui fermerait les machines à tout "
-                "le monde : nommez au moins un technicien et sa clé, par exemple "
-                "[{name: alice, key_file: alice.pub}].",
+                "le monde : nommez au moins un technicien, dont la clé est dans keys/technicians/.",
             )
         )
     lines: dict[str, str] = {}
-    for person in people:
-        name = "-".join(str(person.get("name", "")).split())
-        text, source = _text(person, name, directory)
-        if PRIVATE.search(text):
-            raise _refused(
-                name,
-                source,
-                tr(
-                    "is a private key: give the .pub file, and make a new pair if others saw it",
-                    "est une clé privée : donnez le fichier .pub, et refaites la paire si d'autres "
-                    "l'ont vue",
-                ),
-            )
+    for name in dict.fromkeys(names):
+        path = Path(directory) / f"{name}.pub"
+        text = _read(path)
         blob, problem = ssh_blob(text)
         if problem:
-            raise _refused(name, source, problem)
-        kind = next(line for line in text.splitlines() if blob in line).split()[0]
+            raise _refused(path, problem)
         if blob in lines:
             raise _refused(
-                name,
-                source,
+                path,
                 tr(
                     "is another technician's key as well: one key each, or nobody can be removed",
                     "est aussi la clé d'un autre technicien : une clé chacun, sinon on ne peut "
                     "retirer personne",
                 ),
             )
+        kind = next(line for line in text.splitlines() if blob in line).split()[0]
         lines[blob] = f"{kind} {blob} {name}"
     return list(lines.values())
 
 
-def _text(person: Mapping[str, Any], name: str, directory: str) -> tuple[str, str]:
-    """Return the key's text, and where it stands."""
-    if not name or not (person.get("key") or person.get("key_file")):
-        raise _refused(
-            name or "?",
-            "",
-            tr(
-                "needs a name and either key or key_file",
-                "il faut un nom (name) et soit key, soit key_file",
-            ),
-        )
-    if person.get("key"):
-        return str(person["key"]), "key"
-    path = Path(directory) / str(person["key_file"])
+def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8"), str(path)
+        text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise _refused(
-            name,
-            str(path),
+            path,
             tr(
-                f"can't be read ({reason}): put the public key there, or correct key_file",
-                f"est illisible ({reason}) : mettez-y la clé publique, ou corrigez key_file",
+                f"can't be read ({reason}): put the technician's public key there, or correct the "
+                "name",
+                f"est illisible ({reason}) : mettez-y la clé publique du technicien, ou corrigez "
+                "le nom",
             ),
         ) from error
+    if PRIVATE.search(text):
+        raise _refused(
+            path,
+            tr(
+                "is a private key: put the .pub file there, and make a new pair if others saw it",
+                "est une clé privée : mettez-y le fichier .pub, et refaites la paire si d'autres "
+                "l'ont vue",
+            ),
+        )
+    return text
 
 
-def _refused(name: str, source: str, problem: str) -> TechnicianError:
-    where = f"workstation_technicians: {name}" + (f": {source}" if source else "")
-    return TechnicianError(f"{where}: {problem}.")
+def _refused(path: Path, problem: str) -> TechnicianError:
+    return TechnicianError(f"workstation_technicians: {path}: {problem}.")

@@ -56,12 +56,14 @@ class ActionModule(ActionBase):
             *context.CLIARGS.get("vault_password_files", ()),
             *filter(None, [constants.config.get_config_value("DEFAULT_VAULT_PASSWORD_FILE")]),
         ]
+        rendered, failed = self._settings(variables)
         return [
             preflight.Town(
                 root=ROOT,
                 directory=directory,
                 groups=variables.get("groups", {}),
-                settings=self._settings(variables),
+                settings=rendered,
+                unrendered=failed,
                 extra_vars=load_extra_vars(self._loader),
                 decrypt=self._decrypt,
                 password_files=[Path(path).expanduser() for path in password_files],
@@ -69,10 +71,17 @@ class ActionModule(ActionBase):
             for directory in dict.fromkeys(found)
         ]
 
-    def _settings(self, variables: Mapping[str, Any]) -> dict[str, object]:
-        """Return the town's shared settings as they take effect."""
-        known = settings.load_catalogue(ROOT).town
-        return {n: self._templar.template(variables[n]) for n in known if n in variables}
+    def _settings(self, variables: Mapping[str, Any]) -> tuple[dict[str, object], dict[str, str]]:
+        """Return the town's shared settings as they take effect, and those that can't."""
+        rendered: dict[str, object] = {}
+        failed: dict[str, str] = {}
+        for name in settings.load_catalogue(ROOT).town:
+            try:
+                if name in variables:
+                    rendered[name] = self._templar.template(variables[name])
+            except AnsibleError as error:
+                failed[name] = error.message
+        return rendered, failed
 
     def _decrypt(self, path: Path) -> Mapping[str, object] | None:
         try:

@@ -20,6 +20,7 @@ class Town:
     directory: Path  # inventories/<town>
     groups: Mapping[str, Sequence[str]]  # hosts by group
     settings: Mapping[str, object] = field(default_factory=dict)  # rendered, as they take effect
+    unrendered: Mapping[str, str] = field(default_factory=dict)  # settings by what went wrong
     extra_vars: Mapping[str, object] = field(default_factory=dict)
     # reads a file of ansible-vault's; None when no password opens it
     decrypt: Callable[[Path], Mapping[str, object] | None] = field(default=lambda _path: None)

@@ -7,7 +7,7 @@ default. So every name that has a role's prefix must be in the argument spec of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nomade import settings, varfiles
@@ -29,21 +29,35 @@ def look(town: Town, proof: Proof) -> Iterator[str]:
             for name, value, text in _problems(town, item):
                 where = town.where(item.path, item.line) if item.path else "-e"
                 yield f"{where}: {name}: {settings.shown(name, value)}: {text}"
+    yield from _effective(town)
+
+
+def _effective(town: Town) -> Iterator[str]:
+    """Yield what is wrong with the settings that all files together come to."""
     where = town.where(town.directory / "group_vars")
+    for name, problem in town.unrendered.items():
+        yield f"{where}: {name}: " + tr(
+            f"cannot be worked out ({problem}); correct it",
+            f"ne peut pas être calculé ({problem}) ; le corriger",
+        )
+    capabilities = town.settings.get("nomade_capabilities")
+    wanted = capabilities if isinstance(capabilities, dict) else {}
     for name, spec in town.catalogue.town.items():
-        if spec.get("required") and town.settings.get(name) in (None, "", [], {}):
+        is_needed = spec.get("required") and name not in town.unrendered
+        if name.startswith("vpn_") and wanted.get("vpn_client") is False:
+            continue
+        if is_needed and town.settings.get(name) in (None, "", [], {}):
             yield f"{where}: {name}: " + tr(
                 "is missing; docs/settings.md says what it is",
                 "manque ; docs/settings.md dit ce que c'est",
             )
-    yield from _capabilities(town, where)
+    yield from _capabilities(town, where, wanted)
 
 
-def _capabilities(town: Town, where: str) -> Iterator[str]:
+def _capabilities(town: Town, where: str, wanted: Mapping[str, object]) -> Iterator[str]:
     """Yield what is switched off in vain: a misspelled capability stays on."""
-    wanted = town.settings.get("nomade_capabilities")
     roles = {owner for owner in town.catalogue.owners.values() if owner != settings.TOWN}
-    for name, value in wanted.items() if isinstance(wanted, dict) else ():
+    for name, value in wanted.items():
         place = f"{where}: nomade_capabilities.{name}: {settings.shown(name, value)}: "
         if name not in roles:
             remedy = tr("; it is a directory of roles/", " ; c'est un dossier de roles/")

@@ -100,13 +100,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
 
     def _add(self, machine: register.Machine, allocation: allocations.Allocation | None) -> None:
         name = machine.asset_tag
-        groups = ["workstations", f"state_{machine.state}"]
+        groups = [f"state_{machine.state}"]
         if machine.department:
             groups.append(f"department_{register.slug(machine.department)}")
         if machine.wave is not None:
             groups.append(f"wave_{machine.wave}")
+        self.inventory.add_host(name, "workstations")
         for group in groups:
+            # As children they win over group_vars/workstations.yml, last in the alphabet.
             self.inventory.add_group(group)
+            self.inventory.add_child("workstations", group)
             self.inventory.add_host(name, group)
 
         variables: dict[str, Any] = {f"fleet_{text}": getattr(machine, text) for text in TEXTS}

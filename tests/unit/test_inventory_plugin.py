@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -281,6 +282,15 @@ def test_a_refused_register_reaches_nobody(tmp_path: Path) -> None:
     result = ansible("adhoc", "-i", str(tmp_path), "all", "-m", "command", "-a", f"touch {marker}")
     assert result.returncode != 0
     assert not marker.exists()
+
+
+def test_a_wave_beats_all_workstations(tmp_path: Path) -> None:
+    town = tmp_path / "town"
+    shutil.copytree(ROOT / "inventories/valbourg", town)
+    (town / "group_vars/workstations.yml").write_text("own: all laptops\n")
+    (town / "group_vars/wave_1.yml").write_text("own: the first wave\n")
+    result = ansible("inventory", "-i", str(town), "--host", "vb-0001")
+    assert json.loads(result.stdout)["own"] == "the first wave", result.stderr
 
 
 def test_valbourg_is_listed_quickly() -> None:

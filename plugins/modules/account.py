@@ -247,8 +247,8 @@ class Account:
         """Run one of Debian's account tools; secrets go through its standard input."""
         code, _, errors = self.module.run_command(argv, data=stdin)
         if code != 0:
-            words = errors.strip().splitlines()
-            raise RefusedError(f"{self.login}: {argv[0]}: {words[-1] if words else f'exit {code}'}")
+            said = "; ".join(errors.strip().splitlines()) or f"exit code {code}"
+            raise RefusedError(f"{self.login}: {argv[0]} failed: {said}")
 
     def create(self) -> None:
         """Make the account, without a usable password."""
@@ -282,7 +282,7 @@ class Account:
         for name in self.leave:
             self.run(["gpasswd", "--delete", self.login, name])
         if self.password_needed:
-            line = f"{self.login}:{self.module.params['password_hash']}\n"
+            line = f"{self.login}:{self.module.params['password_hash']}"
             self.run(["chpasswd", "--encrypted"], stdin=line)
             # Day 0: pam_unix wants a new password at the first login (shadow(5)).
             self.run(["chage", "--lastday", "0", self.login])

@@ -728,3 +728,23 @@ def test_machines_are_contacted_when_the_data_is_sound(
     assert "proven: hosts 4" in sound.stdout, sound.stdout + sound.stderr
     assert sound.returncode == 4  # nobody answered
     assert (tmp_path / "trace").exists()
+
+
+def test_vaulted_file_is_opened_by_the_password_of_the_run(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    password = write(tmp_path / "password", "open sesame\n")
+    password.chmod(0o600)
+    path = tmp_path / INVENTORY / "group_vars/vpn_gateways.yml"
+    write(path, "vpn_gateway_prot: 7777\n")
+    vault = [sys.executable, "-m", "ansible", "vault", "encrypt", str(path)]
+    vault += ["--vault-password-file", str(password)]
+    subprocess.run(vault, check=True, capture_output=True)
+    opened = run("--limit", "vb-2", "--vault-password-file", str(password))
+    sentence = (
+        f"{path}: vpn_gateway_prot: (hidden): no such setting; did you mean vpn_gateway_port?"
+    )
+    assert sentence in opened.stdout, opened.stdout + opened.stderr
+    assert "7777" not in opened.stdout + opened.stderr
+    closed = run("--limit", "vb-2")
+    assert f"; {path} is encrypted and was not looked into\n" in closed.stdout

@@ -3,7 +3,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Ansible refuses to start under a locale that is not UTF-8.
-export LC_ALL ?= C.UTF-8
+ifeq ($(LC_ALL)$(LC_CTYPE)$(LANG),)
+export LC_ALL := C.UTF-8
+endif
 # Molecule's notice would tell of a collection that is not ours.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 

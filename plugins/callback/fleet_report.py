@@ -18,7 +18,7 @@ type: aggregate
 short_description: one readable line a machine at the end of a run, and a JSON report
 description:
   - Takes what the playbooks leave by C(ansible.builtin.set_stats), C(per_host), under the key
-    C(nomade) (C(report), C(assignee_login), C(assignee_name), C(capabilities), C(failures)), adds
+    C(nomade) (C(assignee_login), C(assignee_name), C(capabilities), C(failures)), adds
     how much was changed and how long it took, prints a table and writes the report as JSON into
     the town's C(var_dir).
   - A machine that a run lost on its way (unreachable, failed outside of a capability) has its line
@@ -48,6 +48,11 @@ class CallbackModule(CallbackBase):
         self._started: dict[tuple[str, str], float] = {}
         self._seconds: dict[str, float] = {}
         self._lost: dict[str, str] = {}
+        self._kind = ""
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's types
+        """Remember which moment of a machine's life this is."""
+        self._kind = Path(playbook._file_name).stem
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:  # noqa: ANN401 - Ansible's types
         """Note when a task begins on a machine."""
@@ -86,8 +91,6 @@ class CallbackModule(CallbackBase):
         run = stats.custom.get("_run", {}).get("nomade", {})
         if not told and not run:
             return
-        kinds = {str(data.get("report", "")) for data in told.values()} | {str(run.get("report"))}
-        kind = "equip" if "equip" in kinds else next((k for k in TITLES if k in kinds), "equip")
         machines = []
         for name in sorted(set(stats.processed) | set(told)):
             data = dict(told.get(name, {}))
@@ -102,6 +105,7 @@ class CallbackModule(CallbackBase):
                     name, data, stats.changed.get(name, 0), self._seconds.get(name, 0.0)
                 )
             )
+        kind = self._kind if self._kind in TITLES else "equip"
         title = "Nomade · " + tr(*TITLES[kind]) + f" · {run.get('town', '')}".rstrip(" ·")
         self._display.display(
             report.render(machines, title, colour=sys.stdout.isatty()), screen_only=False

@@ -251,8 +251,13 @@ class ActionModule(ActionBase):
             kind = "file"
             values.setdefault("mode", 0o755 if os.access(source.place, os.X_OK) else 0o644)
         if source.is_template:
-            text = trust_as_template(content.decode())
-            content = str(self._template(tree, source.target, text, item, source)).encode()
+            where = os.path.relpath(source.place)
+            try:
+                template = trust_as_template(content.decode())
+            except UnicodeDecodeError:
+                raise tree.fault(where, "a template must be UTF-8 text") from None
+            text = self._template(tree, where, template, item, source)
+            content = b"" if text is None else str(text).encode()
         return {
             **values,
             "path": path,

@@ -140,6 +140,15 @@ def name_of(root: Path, database: str, number: int) -> str:
     return str(account(root, database, number) or number)
 
 
+def with_names(root: Path, node: Node) -> Node:
+    """Return a node whose owner and group, if given as numbers, are named as one that is read."""
+    if node.owner.isdigit():
+        node.owner = name_of(root, "passwd", int(node.owner))
+    if node.group.isdigit():
+        node.group = name_of(root, "group", int(node.group))
+    return node
+
+
 def ids(root: Path, node: Node) -> tuple[int, int]:
     """Return the numbers of owner and group, who must exist."""
     numbers = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,19 +21,20 @@ def command(*words: str, timeout: int | None = None) -> tuple[int, str]:
     program = shutil.which(words[0], path=path)
     if program is None:
         return 127, f"{words[0]} is not installed"
-    try:
-        done = subprocess.run(
-            [program, *words[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0"},
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return 124, f"no answer within {timeout} seconds"
-    return done.returncode, done.stdout.decode(errors="replace").strip()
+    with subprocess.Popen(
+        [program, *words[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0"},
+        start_new_session=True,
+    ) as process:
+        try:
+            said = process.communicate(timeout=timeout)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+            return 124, f"no answer within {timeout} seconds"
+    return process.returncode, said.decode(errors="replace").strip()
 
 
 class Systemd:

@@ -33,6 +33,7 @@ from ansible.module_utils.rootfs_files import (
     refuse_parents,
     replace_file,
     sync_directory,
+    with_names,
     write_file,
 )
 from ansible.module_utils.rootfs_units import Systemd, command
@@ -262,7 +263,7 @@ class Rootfs:
         named = {node.path for node in nodes}
         above = {str(p) for node in nodes for p in Path(node.path).parents} - named - {"."}
         plan = [change for path in above for change in self.parent(path)]
-        plan += [Change(read_node(self.root, node.path), node) for node in nodes]
+        plan += [Change(read_node(self.root, n.path), with_names(self.root, n)) for n in nodes]
         return sorted(plan, key=lambda c: (c.wanted.kind != "directory", c.path))
 
     def parent(self, path: str) -> Iterator[Change]:

@@ -83,39 +83,38 @@ class Tree:
 
     def _merge(self, file: Path, loader: Any) -> None:  # noqa: ANN401
         data = loader.load_from_file(str(file), cache="none", trusted_as_template=True) or {}
-        self._refuse_unknown(data, SECTIONS, f"{file.name}")
+        self._refuse_unknown(data, SECTIONS, file.name)
         for section, value in data.items():
-            old = self.meta[section]
-            if isinstance(old, dict):
-                self.meta[section] = old | self._entries(section, value or {}, file)
-            elif isinstance(value, str):  # a template that makes the list
-                self.meta[section] = [*old, value]
-            else:
-                for rule in value or [] if section == "validate" else []:
-                    self._refuse_unknown(rule, KEYS["validate"], f"{file.name}: validate")
-                self.meta[section] = [*old, *(value or [])]
+            where = f"{file.name}: {section}"
+            if section in ("files", "directories", "links"):
+                self._refuse_unknown(value or {}, None, where)
+                for path, entry in (value or {}).items():
+                    self._add(section, path, entry, f"{file.name}: {path}")
+                continue
+            values = [value] if isinstance(value, str) else value or []  # a template makes a list
+            for rule in values if section == "validate" else []:
+                self._refuse_unknown(rule, KEYS["validate"], where)
+            self.meta[section] += values
 
-    def _entries(self, section: str, value: Meta, file: Path) -> Meta:
-        entries = {}
-        for path, raw in value.items():
-            entry = {"target": raw} if section == "links" and isinstance(raw, str) else raw or {}
-            self._refuse_unknown(entry, KEYS[section], f"{file.name}: {path}")
-            mode = entry.get("mode")
-            if mode is not None and not isinstance(mode, str):
-                raise self.fault(f"{file.name}: {path}", 'write the mode in quotes, as in "0600"')
-            key = path.strip("/")
-            entries[key.removesuffix(".j2") if section == "files" else key] = entry
-        return entries
+    def _add(self, section: str, path: str, raw: Any, where: str) -> None:  # noqa: ANN401
+        entry: Any = {"target": raw} if section == "links" and isinstance(raw, str) else raw or {}
+        self._refuse_unknown(entry, KEYS[section], where)
+        if section == "links" and "target" not in entry:
+            raise self.fault(where, "a link needs a target")
+        if not isinstance(entry.get("mode", ""), str):
+            raise self.fault(where, 'write the mode in quotes, as in "0600"')
+        key = path.strip("/").removesuffix(".j2" if section == "files" else "")
+        self.meta[section][key] = {**self.meta[section].get(key, {}), **entry}
 
     def fault(self, where: str, what: str) -> RootfsFailure:
         """Return the sentence for a fault."""
         return RootfsFailure(f"role {self.role}: {where}: {what}")
 
-    def _refuse_unknown(self, data: Any, known: tuple[str, ...], where: str) -> None:  # noqa: ANN401
+    def _refuse_unknown(self, data: Any, known: tuple[str, ...] | None, where: str) -> None:  # noqa: ANN401
         if not isinstance(data, dict):
             raise self.fault(where, f"a mapping is wanted here, not {data!r}")
-        for key in data:
-            if key not in known:
+        for key in data if known else ():
+            if known and key not in known:
                 near = difflib.get_close_matches(str(key), known, 1) or known
                 raise self.fault(where, f"{key!r} is not known here; write {' or '.join(near)}")
 
@@ -199,15 +198,20 @@ class ActionModule(ActionBase):
                 content = base64.b64encode(values.pop("target").encode()).decode()
                 nodes.append({**values, "path": path, "kind": "link", "content": content})
         self._refuse_doubles(tree, nodes)
-        rules = [rule for rule in tree.meta["validate"] if self._wanted(tree, "validate", rule)]
+        rules = [self._rule(tree, rule) for rule in tree.meta["validate"]]
         return {
             "nodes": nodes,
-            "validate": [
-                {k: self._template(tree, "validate", v) for k, v in rule.items() if k != "when"}
-                for rule in rules
-            ],
+            "validate": [rule for rule in rules if rule],
             "enable": self._units(self._template(tree, "enable", tree.meta["enable"])),
         }
+
+    def _rule(self, tree: Tree, raw: Meta) -> Meta:
+        if not self._wanted(tree, "validate", raw):
+            return {}
+        rule = self._values(tree, "validate", raw)
+        if not isinstance(rule.get("command"), list):
+            raise tree.fault("validate", "command must be a list of words")
+        return rule
 
     def _refuse_doubles(self, tree: Tree, nodes: list[Meta]) -> None:
         seen = set()

@@ -395,9 +395,9 @@ class Rootfs:
         for change in changes:
             self.manifest.mark(change.wanted)
         self.manifest.complete = not changes
-        self.save()
         if not self.check:
             try:
+                self.save()
                 self.prepare(changes)
             except OSError:
                 self.forget(changes, before)

@@ -249,7 +249,15 @@ def system(root: Path) -> Json:
         "os_id": values.get("ID", ""),
         "os_version_id": values.get("VERSION_ID", ""),
         "os_codename": values.get("VERSION_CODENAME", ""),
+        "kernel_wireguard": has_kernel_module("wireguard"),
     }
+
+
+def has_kernel_module(name: str) -> bool:
+    """Say whether the running kernel has a module, loaded or not (modprobe(8))."""
+    program = shutil.which("modprobe", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    command = [str(program), "--dry-run", "--quiet", name]
+    return bool(program) and subprocess.run(command, check=False).returncode == 0
 
 
 def host_keys(root: Path) -> Dict[str, str]:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pwd
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,25 @@ def test_checker_without_a_place_sees_the_tree_laid_over_the_machine(
     rootfs.run_checker(rule("sshd", "-t"), Path("/staged"), [])
     assert given[0][:4] == ("unshare", "--mount", "sh", "-c")
     assert given[0][5:] == ("sh", "/staged", "sshd", "-t")
+
+
+def test_tree_laid_over_the_machine_for_real(machine: Any, tmp_path: Path) -> None:
+    """In a mount namespace, the files of /etc and the staged ones are seen together."""
+    staged = tmp_path / "staged"
+    (staged / "etc/nomade-laid-over").mkdir(parents=True)
+    (staged / "etc/nomade-laid-over/new").write_text("new\n")
+    (staged / "etc/hosts").write_text("replaced\n")
+    alone = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    look = ["cat", "/etc/nomade-laid-over/new", "/etc/hosts", "/etc/os-release"]
+    done = subprocess.run(
+        [*alone, "sh", "-c", machine.module.LAY_OVER, "sh", str(staged), *look],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "new\nreplaced\n" + Path("/etc/os-release").read_text()
+    assert not Path("/etc/nomade-laid-over").exists()
+    assert Path("/etc/hosts").read_text() != "replaced\n"
 
 
 # -- manifest and removal ---------------------------------------------------------------------

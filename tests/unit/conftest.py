@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import ansible.module_utils
 import pytest
@@ -83,11 +84,14 @@ class Machine:
             "_ansible_check_mode": check,
             "_ansible_inject_invocation": True,
         }
-        with patch_module_args(args), pytest.raises(SystemExit):
+        # where the controller's code is loaded as well, Ansible would send warnings to the screen
+        warnings: list[str] = []
+        warn = patch.object(self.module.AnsibleModule, "warn", lambda _self, w: warnings.append(w))
+        with warn, patch_module_args(args), pytest.raises(SystemExit):
             self.module.main()
         self.output = self.capsys.readouterr().out
         result: dict[str, Any] = json.loads(self.output)
-        return result
+        return {**result, "warnings": warnings}
 
     def fails(self, state: str = "present", check: bool = False) -> str:
         """Run the module, which must fail; return the sentence."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -58,6 +59,13 @@ def test_what_is_remembered_is_for_root_only(machine: Any, node: Make) -> None:
 def test_modes(machine: Any, node: Make, mode: int) -> None:
     machine.wants(node("usr/bin/tool", "#!/bin/sh\n", mode=mode)).run()
     assert (machine.root / "usr/bin/tool").stat().st_mode & 0o7777 == mode
+
+
+def test_owner_of_an_image_that_has_no_such_user(machine: Any, node: Make) -> None:
+    machine.write("etc/passwd", "root:x:0:0::/:/bin/sh\n")
+    machine.write("etc/group", "root:x:0:\n")
+    machine.wants(node("etc/a", "one\n", owner="printer"))
+    assert machine.fails() == "demo: /etc/a: there is no user printer on this machine."
 
 
 def test_owner_by_number(machine: Any, node: Make) -> None:
@@ -358,6 +366,7 @@ def test_checker_without_a_place_sees_the_tree_laid_over_the_machine(
     rootfs = machine.module.Rootfs(machine.root, "demo", check=True)
     rootfs.root = Path("/")
     rootfs.run_checker(rule("sshd", "-t"), Path("/staged"), [])
+    assert rootfs.warnings == []
     assert given[0][:4] == ("unshare", "--mount", "sh", "-c")
     assert given[0][5:] == ("sh", "/staged", "sshd", "-t")
 
@@ -557,3 +566,16 @@ def test_manifest_can_be_read_by_people(machine: Any, node: Make) -> None:
     assert entry["mode"] == "0600"
     assert entry["restart"] == ["a.service"]
     assert "one" not in json.dumps(machine.manifest())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "plugins/modules/rootfs.py",
+        "plugins/module_utils/rootfs_files.py",
+        "plugins/module_utils/rootfs_units.py",
+    ],
+)
+def test_runs_on_the_oldest_python_of_a_machine(path: str) -> None:
+    text = (Path(__file__).parents[2] / path).read_text()
+    ast.parse(text, feature_version=(3, 9))

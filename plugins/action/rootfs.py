@@ -281,11 +281,16 @@ class ActionModule(ActionBase):
         if "mode" in values:
             try:
                 values["mode"] = int(values["mode"], 8)
-            except ValueError:
+            except (TypeError, ValueError):
                 raise tree.fault(where, f"{values['mode']!r} is no octal mode") from None
+        for key in ("owner", "group", "target"):
+            if key in values:
+                values[key] = str(values[key])
         for key in ("restart", "reload"):
             if key in values:
-                values[key] = self._units(values[key])
+                values[key] = self._units(values[key] or [])
+        if not isinstance(values.get("secret", True), bool):
+            raise tree.fault(where, f"secret must be true or false, not {values['secret']!r}")
         return values
 
     @staticmethod

@@ -290,6 +290,13 @@ files:
     assert (nodes["etc/b"]["mode"], nodes["etc/b"]["owner"]) == (0o600, "monde")
 
 
+def test_numbers_and_nothing(controller: Controller) -> None:
+    controller.file("etc/a")
+    controller.meta("files: {etc/a: {owner: 0, group: '{{ 5 }}', restart: , reload: []}}")
+    node = controller.nodes()["etc/a"]
+    assert [node[key] for key in ("owner", "group", "restart", "reload")] == ["0", "5", [], []]
+
+
 def test_directories_links_rules_and_units(controller: Controller) -> None:
     controller.meta("""
 directories: {etc/d: {mode: "0700"}, etc/e: {}, etc/no: {when: "{{ false }}"}}
@@ -392,6 +399,8 @@ def test_file_left_out_by_when_is_not_even_rendered(controller: Controller) -> N
             'rootfs.yml: etc/a: write the mode in quotes, as in "0600"',
         ),
         ("files: {etc/a: {mode: u+x}}", "etc/a: 'u+x' is no octal mode"),
+        ("files: {etc/a: {mode: '{{ [] }}'}}", "etc/a: [] is no octal mode"),
+        ("files: {etc/a: {secret: 'yes'}}", "etc/a: secret must be true or false, not 'yes'"),
         ("files: {etc/aa: {}}", "rootfs.yml: etc/aa: the tree has no such file; is etc/a meant?"),
         ("files: {usr/x: {}}", "rootfs.yml: usr/x: the tree has no such file"),
         ("files: {etc/a: {when: '{{ who }}'}}", "etc/a: when must be true or false, not 'monde'"),

@@ -486,6 +486,33 @@ def test_roots_checks_see_nothing_of_the_environment(
     assert result.message == f"LANG=en_GB.UTF-8 LC_NUMERIC=C PATH={nc.SYSTEM_PATH}"
 
 
+# --- waiting -----------------------------------------------------------------------------------
+
+
+def test_waiting_runs_again_what_does_not_hold_yet(machine: Machine, tmp_path: Path) -> None:
+    ready, runs = tmp_path / "ready", tmp_path / "runs"
+    machine.check(f"test -e {ready} || {{ touch {ready}; exit 2; }}")
+    machine.check(f"echo x >> {runs}")
+    began = time.monotonic()
+    assert machine.main("--wait", "20") == 0
+    assert time.monotonic() - began < 5
+    assert runs.read_text() == "x\n"  # what holds is not run again
+
+
+def test_waiting_ends(machine: Machine) -> None:
+    machine.check("exit 2")
+    began = time.monotonic()
+    assert machine.main("--wait", "0.3") == 2
+    assert 0.3 <= time.monotonic() - began < 3
+
+
+def test_what_is_only_to_watch_is_not_waited_for(machine: Machine) -> None:
+    machine.check("exit 1")
+    began = time.monotonic()
+    assert machine.main("--wait", "20") == 1
+    assert time.monotonic() - began < 5
+
+
 # --- publishing --------------------------------------------------------------------------------
 
 
@@ -793,7 +820,19 @@ def test_no_checks_at_all_are_no_good_news(
     assert report["checks"][0]["message"] == f"no check in {machine.paths.definitions}"
 
 
-@pytest.mark.parametrize("argv", [["--nonsense"], ["--refresh", "--publish"], ["--jso"], ["x"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--nonsense"],
+        ["--refresh", "--publish"],
+        ["--jso"],
+        ["x"],
+        ["--wait", "-1"],
+        ["--wait", "nan"],
+        ["--wait", "inf"],
+        ["--wait", "soon"],
+    ],
+)
 def test_a_wrong_command_line_is_unknown_and_not_critical(
     machine: Machine, argv: list[str]
 ) -> None:

@@ -27,6 +27,7 @@ STEPS = [
     "check",
     "converge",
     "idempotence",
+    "verify ../shared/unchanged",
     "side_effect",
     "verify",
 ]
@@ -413,7 +414,16 @@ def test_no_fault_is_hidden(fault: str) -> None:
     pattern, suffixes, remedy = FAULTS[fault]
     own = str(Path(__file__).relative_to(ROOT))
     found = [line for line in lines_with(pattern, *suffixes) if not line.startswith(f"{own}:")]
+    if fault == "bare noqa":  # ansible-lint wants no text behind it: the reason stands above
+        found = [line for line in found if not reason_above(line)]
     none_of(found, remedy)
+
+
+def reason_above(found: str) -> bool:
+    """Say whether the line of a YAML file stands under a comment."""
+    path, number, _ = found.split(":", 2)
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    return path.endswith(".yml") and lines[int(number) - 2].lstrip().startswith("#")
 
 
 def test_no_registry_is_named() -> None:

@@ -253,7 +253,8 @@ class Account:
     def create(self) -> None:
         """Make the account, without a usable password."""
         argv = ["useradd", "--create-home", "--shell", self.module.params["shell"]]
-        argv += ["--comment", self.module.params["full_name"]]
+        # Debian 12 would let everybody read a new home (login.defs(5)).
+        argv += ["--comment", self.module.params["full_name"], "--key", "HOME_MODE=0700"]
         # A home that outlived its account belongs to this person again, under the same uid.
         home = Path("/home") / self.login
         if home.is_dir():

@@ -67,6 +67,14 @@ def define(host: Any) -> Iterator[Define]:
     root(host, f"sh -c 'rm -f {DEFINITIONS}/test-* && systemctl start nomade-publish.service'")
 
 
+@pytest.fixture
+def without_timer(host: Any) -> Iterator[None]:
+    """The timer stands still, so that it publishes nothing between two lines of a test."""
+    root(host, "systemctl stop nomade-publish.timer")
+    yield
+    root(host, "systemctl start nomade-publish.timer")
+
+
 def publish(host: Any) -> None:
     root(host, "systemctl start nomade-publish.service")
 
@@ -79,10 +87,11 @@ def test_an_ordinary_user_runs_it(host: Any, define: Define) -> None:
     assert checked["published-results"]["status"] == "OK"
 
 
+@pytest.mark.usefixtures("without_timer")
 def test_the_timer_publishes_what_only_root_sees(host: Any, define: Define) -> None:
     define("who", ["/usr/bin/id", "-un"], root=True)
     assert check(host)["who"]["message"] == "not published yet"
-    root(host, "systemctl restart nomade-publish.timer")  # as a boot does: it fires at once
+    root(host, "systemctl start nomade-publish.timer")  # as a boot does: it fires at once
     assert wait_until(lambda: check(host)["who"]["status"] == "OK")
     assert check(host)["who"]["message"] == "root"
 
@@ -129,31 +138,29 @@ def test_the_timers_sandbox_lets_no_check_change_the_machine(host: Any, define: 
     assert not host.file("/etc/changed").exists
 
 
+@pytest.mark.usefixtures("without_timer")
 def test_a_root_check_cannot_be_run_by_an_ordinary_user(host: Any, define: Define) -> None:
     define("never", ["/usr/bin/touch", "/tmp/ran-by-nomade"], root=True)
-    checked = check(host)
-    assert (checked.rc, checked["never"]["status"]) == (3, "UNKNOWN")
+    assert check(host)["never"]["status"] == "UNKNOWN"
     assert not host.file("/tmp/ran-by-nomade").exists
 
 
+@pytest.mark.usefixtures("without_timer")
 def test_a_stale_result_is_unknown_until_the_timer_is_back(host: Any, define: Define) -> None:
     define("who", ["/usr/bin/id", "-un"], root=True)
-    root(host, "systemctl stop nomade-publish.timer")
-    try:
-        publish(host)
-        assert check(host)["who"]["status"] == "OK"
-        record = json.loads(host.file("/run/nomade/who.json").content_string)
-        record["boot_clock"] -= 600
-        write(host, "/run/nomade/who.json", json.dumps(record))
-        checked = check(host)
-        assert (checked["who"]["status"], checked["who"]["message"]) == (
-            "UNKNOWN",
-            "the last result is 10 min old (OK: root)",
-        )
-        assert "nomade-publish.timer" in checked["who"]["remedy"]["en"]
-        assert checked.rc == 2  # because the timer is stopped, which is a check of its own
-    finally:
-        root(host, "systemctl start nomade-publish.timer")
+    publish(host)
+    assert check(host)["who"]["status"] == "OK"
+    record = json.loads(host.file("/run/nomade/who.json").content_string)
+    record["boot_clock"] -= 600
+    write(host, "/run/nomade/who.json", json.dumps(record))
+    checked = check(host)
+    assert (checked["who"]["status"], checked["who"]["message"]) == (
+        "UNKNOWN",
+        "the last result is 10 min old (OK: root)",
+    )
+    assert "nomade-publish.timer" in checked["who"]["remedy"]["en"]
+    assert checked.rc == 2  # because the timer is stopped, which is a check of its own
+    root(host, "systemctl start nomade-publish.timer")
     assert wait_until(lambda: check(host).rc == 0)
     assert check(host)["who"]["message"] == "root"
 
@@ -194,7 +201,7 @@ def test_a_broken_capability_is_red_with_its_remedy_in_the_readers_language(
 def test_refresh_is_at_once(host: Any, define: Define) -> None:
     define("clock", ["/bin/date", "+%s.%N"], root=True)
     refreshed = check(host, "--refresh", as_root=True)["clock"]["message"]
-    assert check(host)["clock"]["message"] == refreshed
+    assert float(check(host)["clock"]["message"]) >= float(refreshed)
 
 
 def test_root_trusts_nothing_that_others_can_write(host: Any, define: Define) -> None:

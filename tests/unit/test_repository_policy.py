@@ -319,18 +319,48 @@ def test_every_scenario_has_the_policy_beside_its_playbooks(scenario: str) -> No
     assert link.resolve() == ROOT / "group_vars"
 
 
-@every_scenario
-def test_make_test_runs_every_scenario(scenario: str) -> None:
+@pytest.fixture
+def tests_stubbed(tmp_path: Path) -> Path:
+    """Our scripts/test and scenarios, where each step only notes that it was called."""
+    programs = ("scripts/lint", "scripts/scenario", "rig/cache", "rig/images", ".venv/bin/pytest")
+    for name in programs:
+        program = tmp_path / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho "{name} $1" >> called\n[ "$1" != "$BROKEN" ]\n')
+        program.chmod(0o755)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    shutil.copy(ROOT / "scripts/test", tmp_path / "scripts")
+    for scenario in SCENARIOS:
+        (tmp_path / "molecule" / scenario).mkdir(parents=True)
+        (tmp_path / "molecule" / scenario / "molecule.yml").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize("broken", ["no scenario", *SCENARIOS])
+def test_make_test_runs_every_scenario_and_hides_no_failure(
+    tests_stubbed: Path, broken: str
+) -> None:
     done = subprocess.run(
-        ["make", "--no-print-directory", "help"],
-        cwd=ROOT,
+        ["scripts/test", "2"],
+        cwd=tests_stubbed,
+        env={**os.environ, "BROKEN": broken},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    line = re.search(r"scenarios: (.*)", done.stdout)
-    assert line is not None
-    assert scenario in line[1].split()
+    called = (tests_stubbed / "called").read_text(encoding="utf-8").splitlines()
+    ran = sorted(line.split()[1] for line in called if line.startswith("scripts/scenario "))
+    assert ran == SCENARIOS, done.stdout + done.stderr
+    assert (done.returncode == 0) is (broken == "no scenario"), done.stdout + done.stderr
+    assert any(line.startswith(".venv/bin/pytest") for line in called)
+    assert "scripts/lint " in called
+
+
+def test_make_test_is_scripts_test() -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "test"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "scripts/test" in done.stdout
 
 
 # --- the layout --------------------------------------------------------------------------------

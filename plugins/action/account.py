@@ -33,7 +33,9 @@ class ActionModule(ActionBase):
         if result.get("failed") or not result.get("password_needed") or self._task.check_mode:
             return result
         try:
-            # The record is on disk before the machine hears of the password.
+            # The record is on disk before the machine hears of the password; a note that an
+            # earlier one was replaced (first_password_record.yml) is no longer true.
+            Path(record).with_suffix(".changed").unlink(missing_ok=True)
             args["password_hash"] = new_sealed(Path(recipient), Path(record))
         except SealError as error:
             raise AnsibleActionFail(str(error)) from None

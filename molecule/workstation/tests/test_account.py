@@ -6,12 +6,10 @@ The tests that change a machine run on both machines in one go: what costs is ea
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pty
 import re
 import select
-import shlex
 import subprocess
 import threading
 import time
@@ -29,6 +27,8 @@ NEW = "Pluie-et-Soleil-2026"
 ALPHABET = "bcdefghjknprstuvxy"
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
+Checks = Callable[[str], dict[str, dict[str, Any]]]
+Root = Callable[[str, str], str]
 on_each_machine = pytest.mark.parametrize("name", MACHINES)
 
 
@@ -120,7 +120,7 @@ def renew(playbook: Playbook) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def root(machine: Callable[[str], Any]) -> Callable[[str, str], str]:
+def root(machine: Callable[[str], Any]) -> Root:
     """Run a command as root on a machine and return what it says."""
 
     def run(name: str, command: str) -> str:
@@ -131,8 +131,24 @@ def root(machine: Callable[[str], Any]) -> Callable[[str, str], str]:
     return run
 
 
-def shadow(root: Callable[[str, str], str], name: str, login: str = LOGIN) -> str:
+def shadow(root: Root, name: str, login: str = LOGIN) -> str:
     return root(name, f"getent shadow {login}")
+
+
+def first_password(checks: Checks, name: str) -> tuple[str, str]:
+    check = checks(name)["first-password"]
+    return check["status"], check["perfdata"].partition(";")[0]
+
+
+# The password was set eight days ago.
+AGE_THE_MARK = """
+python3 - /var/lib/nomade/accounts/mdurand.json <<'END'
+import json, pathlib, sys
+mark = pathlib.Path(sys.argv[1])
+content = json.loads(mark.read_text())
+mark.write_text(json.dumps({**content, "set": content["set"] - 8 * 86400}))
+END
+"""
 
 
 def changes(output: str) -> dict[str, int]:
@@ -157,29 +173,45 @@ def test_the_person_has_an_account_without_being_administrator(host: Any) -> Non
     assert host.file(f"/home/{LOGIN}").mode == 0o700
 
 
-def test_first_login_through_pam(renew: Callable[..., str]) -> None:
+def test_the_life_of_a_first_password(
+    renew: Callable[..., str], playbook: Playbook, checks: Checks, root: Root
+) -> None:
     renew()
+    first = {name: recorded(name) for name in MACHINES}
     for name in MACHINES:
-        first = recorded(name)
-        assert re.fullmatch(f"[{ALPHABET}]{{20}}", first)
-        assert not can_log_in(name, LOGIN, f"{first}x")
-        choose(name, LOGIN, first, NEW)
-        assert not can_log_in(name, LOGIN, first)
+        assert re.fullmatch(f"[{ALPHABET}]{{20}}", first[name])
+        assert (RECORDS / f"{name}.age").stat().st_mode & 0o077 == 0
+        (RECORDS / f"{name}.changed").unlink(missing_ok=True)
+        assert first_password(checks, name) == ("OK", "changed=0")
+
+    # Nobody replaces it: the record stays, and after a week the check says so.
+    assert changes(playbook("record.yml").stdout) == dict.fromkeys(MACHINES, 0)
+    assert [recorded(name) for name in MACHINES] == list(first.values())
+    for name in MACHINES:
+        root(name, AGE_THE_MARK)
+        assert first_password(checks, name) == ("WARNING", "changed=0")
+        assert "--tags password" in checks(name)["first-password"]["remedy"]["fr"]
+
+    # The person logs in, through the machine's own PAM stack.
+    for name in MACHINES:
+        assert not can_log_in(name, LOGIN, f"{first[name]}x")
+        choose(name, LOGIN, first[name], NEW)
+        assert not can_log_in(name, LOGIN, first[name])
         dialogue = log_in(name, LOGIN, NEW)
         assert "required to change" not in dialogue.expect(r"\$ ")
         dialogue.close()
+        assert first_password(checks, name) == ("OK", "changed=1")
 
-
-def test_a_chosen_password_survives_every_ordinary_run(
-    renew: Callable[..., str], playbook: Playbook, root: Callable[[str, str], str]
-) -> None:
-    renew()
+    # The town forgets it.
+    playbook("record.yml")
+    assert not list(RECORDS.glob("*.age"))
     for name in MACHINES:
-        choose(name, LOGIN, recorded(name), NEW)
+        note = (RECORDS / f"{name}.changed").read_text()
+        assert re.match(r"\d{4}-\d\d-\d\dT\S+Z the first password was replaced", note)
+    assert changes(playbook("record.yml").stdout) == dict.fromkeys(MACHINES, 0)
+
+    # No ordinary run sets another one: not with all tags, not with the role's own, record or not.
     before = {name: shadow(root, name) for name in MACHINES}
-    for name in MACHINES:
-        (RECORDS / f"{name}.age").unlink()
-    # all tags, the role's own tag, and the record is gone
     for arguments in ([], ["--tags=workstation"]):
         done = playbook("converge.yml", *arguments)
         assert done.returncode == 0
@@ -189,7 +221,7 @@ def test_a_chosen_password_survives_every_ordinary_run(
 
 
 def test_passwords_are_renewed_only_for_machines_named_one_by_one(
-    playbook: Playbook, root: Callable[[str, str], str]
+    playbook: Playbook, root: Root
 ) -> None:
     before = {name: shadow(root, name) for name in MACHINES}
     for arguments in ([], ["--limit=all"], ["--limit=debian*"]):
@@ -199,9 +231,7 @@ def test_passwords_are_renewed_only_for_machines_named_one_by_one(
     assert {name: shadow(root, name) for name in MACHINES} == before
 
 
-def test_check_mode_renews_nothing(
-    renew: Callable[..., str], root: Callable[[str, str], str]
-) -> None:
+def test_check_mode_renews_nothing(renew: Callable[..., str], root: Root) -> None:
     before = {name: shadow(root, name) for name in MACHINES}
     records = {path: path.read_bytes() for path in RECORDS.glob("*.age")}
     output = renew("--check", "--diff")
@@ -236,9 +266,7 @@ def processes_watched() -> Iterator[set[bytes]]:
         watcher.join()
 
 
-def test_the_first_password_is_nowhere_in_the_clear(
-    renew: Callable[..., str], root: Callable[[str, str], str]
-) -> None:
+def test_the_first_password_is_nowhere_in_the_clear(renew: Callable[..., str], root: Root) -> None:
     with processes_watched() as seen:
         output = renew("-vvv", "--diff")
     assert any(b"chpasswd" in line for line in seen)  # the watcher was quick enough to see this
@@ -265,60 +293,17 @@ def test_the_first_password_is_nowhere_in_the_clear(
             assert found.stdout == ""
 
 
-def test_the_record_is_for_the_town_alone(renew: Callable[..., str]) -> None:
-    renew()
-    for name in MACHINES:
-        record = RECORDS / f"{name}.age"
-        assert record.read_text().startswith("-----BEGIN AGE ENCRYPTED FILE-----")
-        assert record.stat().st_mode & 0o077 == 0
-
-
-def test_a_town_without_key_makes_no_account(
-    playbook: Playbook, root: Callable[[str, str], str]
-) -> None:
+def test_a_town_without_key_makes_no_account(playbook: Playbook, root: Root) -> None:
     done = playbook(
-        "converge.yml", workstation_login="nokey", workstation_age_recipient="/nowhere/town.pub"
+        "account.yml", workstation_login="nokey", workstation_age_recipient="/nowhere/town.pub"
     )
     assert done.returncode != 0
     assert "/nowhere/town.pub: the town's public key is missing" in " ".join(done.stdout.split())
     for name in MACHINES:
         assert root(name, "getent passwd nokey || echo none") == "none\n"
-    back = playbook("converge.yml")
-    assert back.returncode == 0
-
-
-def test_the_record_is_destroyed_once_the_password_is_replaced(
-    renew: Callable[..., str], playbook: Playbook, checks: Callable[[str], Any]
-) -> None:
-    renew()
-    for name in MACHINES:
-        (RECORDS / f"{name}.changed").unlink(missing_ok=True)
-        assert checks(name)["first-password"]["perfdata"].startswith("changed=0")
-    assert changes(playbook("record.yml").stdout) == dict.fromkeys(MACHINES, 0)
-    assert all((RECORDS / f"{name}.age").exists() for name in MACHINES)
-
-    choose("debian13", LOGIN, recorded("debian13"), NEW)
-    assert checks("debian13")["first-password"]["perfdata"].startswith("changed=1")
-    playbook("record.yml")
-    assert (RECORDS / "debian12.age").exists()
-    assert not (RECORDS / "debian13.age").exists()
-    note = (RECORDS / "debian13.changed").read_text()
-    assert re.match(r"\d{4}-\d\d-\d\dT\S+Z the first password was replaced by its person", note)
-    assert changes(playbook("record.yml").stdout) == dict.fromkeys(MACHINES, 0)
 
 
 # --- accounts that were there before -----------------------------------------------------------
-
-
-@pytest.fixture
-def other_login(playbook: Playbook) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Give the machines to somebody else for the length of a test."""
-
-    def run(login: str, *arguments: str, **variables: object) -> Any:
-        return playbook("converge.yml", *arguments, workstation_login=login, **variables)
-
-    yield run
-    assert playbook("converge.yml").returncode == 0
 
 
 LIVED_IN = """
@@ -338,12 +323,12 @@ WHAT_IS_THEIRS = (
 
 
 def test_an_account_that_is_lived_in_is_adopted_and_left_as_it_is(
-    other_login: Callable[..., Any], root: Callable[[str, str], str]
+    playbook: Playbook, root: Root
 ) -> None:
     for name in MACHINES:
         root(name, LIVED_IN)
     before = {name: root(name, WHAT_IS_THEIRS) for name in MACHINES}
-    assert other_login("alebrun").returncode == 0
+    assert playbook("account.yml", workstation_login="alebrun").returncode == 0
     assert {name: root(name, WHAT_IS_THEIRS) for name in MACHINES} == before
     for name in MACHINES:
         assert "alebrun" not in {path.stem for path in RECORDS.glob("*.age")}
@@ -352,17 +337,17 @@ def test_an_account_that_is_lived_in_is_adopted_and_left_as_it_is(
         assert "sudo" not in groups
         assert root(name, "getent passwd alebrun").split(":")[4] == "Éléonore d'Urand"
         assert can_log_in(name, "alebrun", "Mon-Secret-A-Moi")
-    again = other_login("alebrun")
+    again = playbook("account.yml", workstation_login="alebrun")
     assert changes(again.stdout) == dict.fromkeys(MACHINES, 0)
     assert {name: root(name, WHAT_IS_THEIRS) for name in MACHINES} == before
 
 
 def test_a_home_that_outlived_its_account_goes_back_to_its_owner(
-    other_login: Callable[..., Any], root: Callable[[str, str], str]
+    playbook: Playbook, root: Root
 ) -> None:
     for name in MACHINES:
         root(name, "install -d -m 0700 -o 1888 -g 1888 /home/revenant")
-    assert other_login("revenant").returncode == 0
+    assert playbook("account.yml", workstation_login="revenant").returncode == 0
     for name in MACHINES:
         assert root(name, "id --user revenant").strip() == "1888"
 
@@ -377,28 +362,32 @@ install -d -m 0700 -o 20017 -g 20017 /home/nmartin
 """
 
 
-def test_a_directory_keeps_its_accounts(
-    other_login: Callable[..., Any], playbook: Playbook, root: Callable[[str, str], str]
-) -> None:
+def test_a_directory_keeps_its_accounts(playbook: Playbook, root: Root) -> None:
     for name in MACHINES:
         root(name, DIRECTORY)
     records = {path: path.read_bytes() for path in RECORDS.glob("*.age")}
-    done = other_login("nmartin", workstation_directory_services=["sssd"])
+    done = playbook(
+        "account.yml", workstation_login="nmartin", workstation_directory_services=["sssd"]
+    )
     assert done.returncode == 0
     for name in MACHINES:
         assert root(name, "grep nmartin /etc/passwd /etc/shadow | cat") == ""
         groups = set(root(name, "id --groups --name nmartin").split())
         assert groups >= {"netdev", "lpadmin"}
-    again = other_login("nmartin", workstation_directory_services=["sssd"])
+    again = playbook(
+        "account.yml", workstation_login="nmartin", workstation_directory_services=["sssd"]
+    )
     assert changes(again.stdout) == dict.fromkeys(MACHINES, 0)
 
-    stranger = other_login("unknown", workstation_directory_services=["sssd"])
+    stranger = playbook(
+        "account.yml", workstation_login="unknown", workstation_directory_services=["sssd"]
+    )
     assert stranger.returncode != 0
     assert "this machine asks sssd for its accounts and finds no such login" in " ".join(
         stranger.stdout.split()
     )
     renewal = playbook(
-        "converge.yml",
+        "account.yml",
         "--tags=password",
         "--limit=debian13",
         workstation_login="nmartin",
@@ -414,19 +403,22 @@ def test_a_directory_keeps_its_accounts(
 
 
 def test_a_run_killed_before_the_password_was_set_is_finished_by_the_next(
-    other_login: Callable[..., Any], root: Callable[[str, str], str]
+    playbook: Playbook, root: Root
 ) -> None:
-    # The module dies by SIGKILL where it would set the password: the account exists by then.
     for name in MACHINES:
+        root(name, "! id interrupted 2> /dev/null || userdel --remove interrupted 2> /dev/null")
         root(name, "printf '#!/bin/sh\\nkill -KILL $PPID\\n' > /run/deadly; chmod 755 /run/deadly")
         root(name, "mount --bind /run/deadly /usr/sbin/chpasswd")
-    killed = other_login("interrupted")
+    try:
+        # The module dies by SIGKILL where it would set the password: the account exists by then.
+        killed = playbook("account.yml", workstation_login="interrupted")
+    finally:
+        for name in MACHINES:
+            root(name, "umount /usr/sbin/chpasswd")
     assert killed.returncode != 0
     orphaned = {name: recorded(name) for name in MACHINES}
-    for name in MACHINES:
-        assert shadow(root, name, "interrupted").split(":")[1] == "!"
-        root(name, "umount /usr/sbin/chpasswd")
-    assert other_login("interrupted").returncode == 0
+    assert {shadow(root, name, "interrupted").split(":")[1] for name in MACHINES} == {"!"}
+    assert playbook("account.yml", workstation_login="interrupted").returncode == 0
     for name in MACHINES:
         assert recorded(name) != orphaned[name]
         choose(name, "interrupted", recorded(name), NEW)
@@ -481,11 +473,9 @@ def test_a_wrong_setting_is_refused_before_the_first_change(
     assert changes(done.stdout)["debian13"] == 0
 
 
-def test_a_system_account_is_nobodys(
-    other_login: Callable[..., Any], root: Callable[[str, str], str]
-) -> None:
+def test_a_system_account_is_nobodys(playbook: Playbook, root: Root) -> None:
     before = {name: root(name, "getent shadow www-data; id www-data") for name in MACHINES}
-    done = other_login("www-data")
+    done = playbook("account.yml", workstation_login="www-data")
     assert done.returncode != 0
     assert "on this machine that is a system account" in " ".join(done.stdout.split())
     assert {name: root(name, "getent shadow www-data; id www-data") for name in MACHINES} == before
@@ -510,7 +500,7 @@ BROKEN_ACCOUNTS = [
 
 
 @on_each_machine
-def test_check_of_the_account(name: str, root: Any, checks: Callable[[str], Any]) -> None:
+def test_check_of_the_account(name: str, root: Root, checks: Checks) -> None:
     command = "/usr/lib/nomade/checks/workstation account mdurand netdev,lpadmin sudo,disk"
     assert checks(name)["account"]["status"] == "OK"
     for breaks, mends, says in BROKEN_ACCOUNTS:
@@ -527,20 +517,3 @@ def test_check_of_the_account(name: str, root: Any, checks: Callable[[str], Any]
             assert "for this machine again" in through_nomade_check["remedy"]["en"]
             assert "relancer equip.yml" in through_nomade_check["remedy"]["fr"]
     assert checks(name)["account"]["status"] == "OK"
-
-
-def test_check_of_a_first_password_that_nobody_replaces(
-    renew: Callable[..., str], root: Any, checks: Callable[[str], Any]
-) -> None:
-    renew()
-    for name in MACHINES:
-        assert checks(name)["first-password"]["status"] == "OK"
-        mark = f"/var/lib/nomade/accounts/{LOGIN}.json"
-        content = json.loads(root(name, f"cat {mark}"))
-        old = json.dumps({**content, "set": content["set"] - 8 * 86400})
-        root(name, f"printf %s {shlex.quote(old)} > {mark}")
-        amber = checks(name)["first-password"]
-        assert amber["status"] == "WARNING"
-        assert "--tags password" in amber["remedy"]["fr"]
-        choose(name, LOGIN, recorded(name), NEW)
-        assert checks(name)["first-password"]["status"] == "OK"

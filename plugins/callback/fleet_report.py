@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 import time
 from pathlib import Path
@@ -113,3 +114,5 @@ class CallbackModule(CallbackBase):
         if run.get("var_dir"):
             path = Path(run["var_dir"]) / f"{kind}.json"
             report.write(path, machines, check_mode=bool(run.get("check_mode", False)))
+            today = datetime.datetime.now(datetime.UTC).date().isoformat()
+            report.remember(path.with_name("seen.json"), machines, today)

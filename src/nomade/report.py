@@ -78,7 +78,7 @@ def machine_from(name: str, data: Mapping[str, Any], changed: int, seconds: floa
         failures=[
             Failure(
                 str(f.get("check", "")),
-                " ".join(str(f.get("message", "")).split()),
+                " ".join(localized(f.get("message", "")).split()),
                 localized(f.get("remedy", "")),
             )
             for f in data.get("failures", [])
@@ -166,8 +166,25 @@ def shorten(text: str, width: int) -> str:
 
 def write(path: Path, machines: Iterable[Machine], **more: Any) -> None:  # noqa: ANN401 - JSON
     """Write the report, whole or not at all."""
+    _write_json(path, {"machines": [asdict(m) for m in machines], **more})
+
+
+def remember(path: Path, machines: Iterable[Machine], today: str) -> None:
+    """Keep when each machine was last met, or since when it has been missed (dates, ISO 8601)."""
+    try:
+        seen = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        seen = {}
+    for machine in machines:
+        if machine.state == "absent":
+            seen.setdefault(machine.asset_tag, {}).setdefault("missed_since", today)
+        else:
+            seen[machine.asset_tag] = {"seen": today}
+    _write_json(path, seen)
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    document = {"machines": [asdict(m) for m in machines], **more}
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         json.dump(document, stream, ensure_ascii=False, indent=2)

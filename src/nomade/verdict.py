@@ -10,7 +10,10 @@ RED = ("CRITICAL", "UNKNOWN")
 
 GATEWAY_DOWN = {
     "check": "vpn-gateway",
-    "message": "waiting for gateway: no gateway answered while this machine was equipped",
+    "message": {
+        "en": "waiting for gateway: no gateway answered while this machine was equipped",
+        "fr": "attend la passerelle : aucune n'a répondu pendant l'équipement de cette machine",
+    },
     "remedy": {
         "en": "Bring a gateway back; the tunnel then comes up by itself, and check.yml says so.",
         "fr": "Remettre une passerelle en service ; le tunnel remonte seul, check.yml le dira.",
@@ -18,7 +21,10 @@ GATEWAY_DOWN = {
 }
 NOT_OUTSIDE = {
     "check": "vpn-outside",
-    "message": "the tunnel works, but no handshake from outside the office has been seen",
+    "message": {
+        "en": "the tunnel works, but no handshake from outside the office has been seen",
+        "fr": "le tunnel marche, mais aucune connexion depuis l'extérieur n'a été vue",
+    },
     "remedy": {
         "en": "Join the laptop to a telephone's Wi-Fi for a minute, then run playbooks/check.yml.",
         "fr": "Connecter le portable une minute au partage d'un téléphone, puis lancer check.yml.",
@@ -63,7 +69,17 @@ def verdict(
         elif check is None:
             states[capability] = "failed"
             told.append(
-                {"check": capability, "message": "nomade-check gave no answer", "remedy": ""}
+                {
+                    "check": capability,
+                    "message": {
+                        "en": "nomade-check gave no answer",
+                        "fr": "nomade-check n'a pas répondu",
+                    },
+                    "remedy": {
+                        "en": "Equip the machine first (playbooks/equip.yml).",
+                        "fr": "Équiper d'abord la machine (playbooks/equip.yml).",
+                    },
+                }
             )
         elif tunnel and gateway_down and red:
             states[capability] = "waiting"

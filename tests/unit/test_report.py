@@ -102,3 +102,21 @@ def test_the_file_has_the_shape_that_other_tools_read(tmp_path: Path) -> None:
     assert (read["changed"], read["seconds"]) == (3, 12.3)
     assert read["failures"][0].keys() == {"check", "message", "remedy"}
     assert [p.name for p in path.parent.iterdir()] == ["equip.json"]
+
+
+def test_it_is_remembered_when_a_machine_was_met_and_since_when_it_is_missed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "seen.json"
+    here = report.machine_from("vb-001", {"capabilities": {"vpn_client": "failed"}}, 0, 0)
+    away = report.machine_from("vb-001", {"capabilities": {"vpn_client": "absent"}}, 0, 0)
+    never = report.machine_from("vb-002", {"capabilities": {"vpn_client": "absent"}}, 0, 0)
+    report.remember(path, [here, never], "2026-01-01")
+    report.remember(path, [away, never], "2026-01-02")
+    report.remember(path, [away, never], "2026-01-03")
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "vb-001": {"seen": "2026-01-01", "missed_since": "2026-01-02"},
+        "vb-002": {"missed_since": "2026-01-01"},
+    }
+    report.remember(path, [here], "2026-01-04")
+    assert json.loads(path.read_text(encoding="utf-8"))["vb-001"] == {"seen": "2026-01-04"}

@@ -24,7 +24,7 @@ def answer(**statuses: str) -> dict[str, Any]:
     }
 
 
-def states(**what: Any) ->  dict[str, str]:
+def states(**what: Any) -> dict[str, str]:
     found: dict[str, str] = verdict(WANTED, **what)["capabilities"]
     return found
 
@@ -84,4 +84,4 @@ def test_check_mode_promises_nothing() -> None:
 def test_silence_is_not_health() -> None:
     found = verdict(["workstation"], check=None)
     assert found["capabilities"] == {"workstation": "failed"}
-    assert found["failures"][0]["message"] == "nomade-check gave no answer"
+    assert found["failures"][0]["message"]["en"] == "nomade-check gave no answer"

@@ -6,7 +6,6 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ifeq ($(LC_ALL)$(LC_CTYPE)$(LANG),)
 export LC_ALL := C.UTF-8
 endif
-# Molecule's notice would tell of a collection that is not ours.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(sort $(wildcard molecule/*/molecule.yml)))

@@ -100,7 +100,9 @@ class ActionModule(ActionBase):
             "python": way.python,
             "os_id": way.os_id,
             "os_version_id": way.os_version_id,
-            "plan": contact.plan(address, key, way, pinned=key in pinned, expected=expected),
+            "plan": contact.plan(
+                self.asset, address, key, way, pinned=key in pinned, expected=expected
+            ),
         }
 
     def _ssh_arguments(self) -> list[str]:

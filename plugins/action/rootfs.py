@@ -59,7 +59,7 @@ class Source:
 class Tree:
     """A role's tree with its metadata, and the town's overlay laid over both."""
 
-    def __init__(self, role: str, places: list[Path], loader: Any) -> None:  # noqa: ANN401
+    def __init__(self, role: str, places: list[Path], loader: Any) -> None:
         """Read trees and metadata; what comes later wins."""
         self.role = role
         self.sources: dict[str, Source] = {}
@@ -81,7 +81,7 @@ class Tree:
                 if not any(fnmatch.fnmatch(name, pattern) for pattern in IGNORED):
                     yield Source(Path(folder) / name, tree)
 
-    def _merge(self, file: Path, loader: Any) -> None:  # noqa: ANN401
+    def _merge(self, file: Path, loader: Any) -> None:
         data = loader.load_from_file(str(file), cache="none", trusted_as_template=True) or {}
         self._refuse_unknown(data, SECTIONS, file.name)
         for section, value in data.items():
@@ -96,7 +96,7 @@ class Tree:
                 self._refuse_unknown(rule, KEYS["validate"], where)
             self.meta[section] += values
 
-    def _add(self, section: str, path: str, raw: Any, where: str) -> None:  # noqa: ANN401
+    def _add(self, section: str, path: str, raw: Any, where: str) -> None:
         entry: Any = {"target": raw} if section == "links" and isinstance(raw, str) else raw or {}
         self._refuse_unknown(entry, KEYS[section], where)
         if section == "links" and "target" not in entry:
@@ -110,7 +110,7 @@ class Tree:
         """Return the sentence for a fault."""
         return RootfsFailure(f"role {self.role}: {where}: {what}")
 
-    def _refuse_unknown(self, data: Any, known: tuple[str, ...] | None, where: str) -> None:  # noqa: ANN401
+    def _refuse_unknown(self, data: Any, known: tuple[str, ...] | None, where: str) -> None:
         if not isinstance(data, dict):
             raise self.fault(where, f"a mapping is wanted here, not {data!r}")
         for key in data if known else ():
@@ -235,7 +235,7 @@ class ActionModule(ActionBase):
             path = self._path(tree, source.target, item)
             yield self._node(tree, source, entry, path, {"item": item})
 
-    def _path(self, tree: Tree, pattern: str, item: Any) -> str:  # noqa: ANN401
+    def _path(self, tree: Tree, pattern: str, item: Any) -> str:
         names = item if isinstance(item, dict) else {"item": item}
         for name, value in names.items():
             if f"{{{name}}}" in pattern:
@@ -294,7 +294,7 @@ class ActionModule(ActionBase):
         return values
 
     @staticmethod
-    def _units(value: Any) -> list[str]:  # noqa: ANN401
+    def _units(value: Any) -> list[str]:
         flat: list[str] = []
         for entry in [value] if isinstance(value, str) else value:
             flat += entry if isinstance(entry, list) else [entry]
@@ -305,10 +305,10 @@ class ActionModule(ActionBase):
         self,
         tree: Tree,
         where: str,
-        value: Any,  # noqa: ANN401
+        value: Any,
         item: Meta | None = None,
         source: Source | None = None,
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         templar = self._templar
         if item or source:
             path = [str(source.place.parent), str(source.tree)] if source else None

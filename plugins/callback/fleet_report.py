@@ -51,38 +51,38 @@ class CallbackModule(CallbackBase):
         self._lost: dict[str, str] = {}
         self._kind = ""
 
-    def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's types
+    def v2_playbook_on_start(self, playbook: Any) -> None:
         """Remember which moment of a machine's life this is."""
         self._kind = Path(playbook._file_name).stem
 
-    def v2_runner_on_start(self, host: Any, task: Any) -> None:  # noqa: ANN401 - Ansible's types
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Note when a task begins on a machine."""
         self._started[host.get_name(), task._uuid] = time.monotonic()
 
-    def _ended(self, result: Any) -> None:  # noqa: ANN401 - Ansible's types
+    def _ended(self, result: Any) -> None:
         name = result.host.get_name()
         begun = self._started.pop((name, result.task._uuid), None)
         if begun is not None:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - begun
 
-    def v2_runner_on_ok(self, result: Any) -> None:  # noqa: ANN401 - Ansible's types
+    def v2_runner_on_ok(self, result: Any) -> None:
         """Count the task's time."""
         self._ended(result)
 
     v2_runner_on_skipped = v2_runner_on_ok
 
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ANN401, ARG002 - Ansible's signature
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ARG002 - Ansible's signature
         """Remember the last failure: where no playbook explains it, it stands in the table."""
         self._ended(result)
         message = str(result.result.get("msg", "")).strip() or tr("failed", "échec")
         self._lost[result.host.get_name()] = f"{result.task.get_name()}: {message}"
 
-    def v2_runner_on_unreachable(self, result: Any) -> None:  # noqa: ANN401 - Ansible's types
+    def v2_runner_on_unreachable(self, result: Any) -> None:
         """Remember that the machine did not answer."""
         self._ended(result)
         self._lost[result.host.get_name()] = str(result.result.get("msg", "")).strip()
 
-    def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ANN401 - Ansible's types
+    def v2_playbook_on_stats(self, stats: Any) -> None:
         """Print the table and write the reports."""
         told = {
             name: data["nomade"]

@@ -60,7 +60,7 @@ class RegisterError(AnsibleParserError):
     With an origin (`obj`) Ansible prints the message, and then once more with the origin.
     """
 
-    obj = property(lambda self: None, lambda self, value: None)  # noqa: ARG005
+    obj = property(lambda self: None, lambda self, value: None)  # noqa: ARG005 - a property's signature
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable):

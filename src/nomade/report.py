@@ -86,7 +86,7 @@ def machine_from(name: str, data: Mapping[str, Any], changed: int, seconds: floa
     )
 
 
-def localized(text: Any) -> str:  # noqa: ANN401 - a string, or one for each language
+def localized(text: Any) -> str:
     """Return a text that may come in two languages in that of the locale."""
     if isinstance(text, Mapping):
         text = text.get("fr" if is_french() else "en") or next(iter(text.values()), "")
@@ -164,7 +164,7 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def write(path: Path, machines: Iterable[Machine], **more: Any) -> None:  # noqa: ANN401 - JSON
+def write(path: Path, machines: Iterable[Machine], **more: Any) -> None:
     """Write the report, whole or not at all."""
     _write_json(path, {"machines": [asdict(m) for m in machines], **more})
 

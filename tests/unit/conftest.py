@@ -163,7 +163,7 @@ class Manager:
         """Make a unit known."""
         self.units[unit] = {**properties, **more}
 
-    def command(self, *words: str, timeout: int | None = None) -> tuple[int, str]:  # noqa: ARG002
+    def command(self, *words: str, timeout: int | None = None) -> tuple[int, str]:  # noqa: ARG002 - the signature of what it stands for
         """Stand in for rootfs_units.command."""
         if words[0] == "journalctl":
             return 0, f"last words of {words[2]}"
@@ -195,7 +195,7 @@ def manager(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Manager:
     units = importlib.import_module("ansible.module_utils.rootfs_units")
     manager = Manager()
 
-    def running(self: Any, root: Path) -> None:  # noqa: ARG001
+    def running(self: Any, root: Path) -> None:  # noqa: ARG001 - the signature of what it stands for
         self.running, self.offline = True, []
 
     monkeypatch.setattr(units, "command", manager.command)

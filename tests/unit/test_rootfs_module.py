@@ -358,7 +358,7 @@ def test_checker_without_a_place_sees_the_tree_laid_over_the_machine(
     # on the machine: the command, as it would be given
     given: list[tuple[str, ...]] = []
 
-    def note(*words: str, timeout: int) -> tuple[int, str]:  # noqa: ARG001
+    def note(*words: str, timeout: int) -> tuple[int, str]:  # noqa: ARG001 - the signature of what it stands for
         given.append(words)
         return 0, ""
 

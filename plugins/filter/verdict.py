@@ -1,11 +1,11 @@
-"""The filter `nomade_verdict`: one word for each capability of a machine."""
+"""What a run saw on a machine, in words: one for each capability, and why it was not reached."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from nomade.verdict import verdict
+from nomade.verdict import unreachable, verdict
 
 DOCUMENTATION = """
 name: nomade_verdict
@@ -26,4 +26,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return our filters by name."""
-        return {"nomade_verdict": verdict}
+        return {"nomade_unreachable": unreachable, "nomade_verdict": verdict}

@@ -99,3 +99,70 @@ def verdict(
     for capability in broken - set(wanted):
         states[capability] = "failed"
     return {"capabilities": states, "failures": told}
+
+
+def unreachable(message: str, asset: str, address: str, seen: str = "") -> dict[str, Any]:
+    """Return why ssh did not reach a machine: ``{"absent": bool, "failure": {check, ...}}``.
+
+    ``message`` is Ansible's. ssh fails alike where nobody answers and where the machine that
+    answers is another one, was never enrolled, or refuses the technician's key: none of these
+    three is absent.
+    """
+    enrol = f"ansible-playbook playbooks/enrol.yml -e asset={asset} -e address={address}"
+    if "host key is known for" in message:
+        return _answers(
+            "contact",
+            (f"{asset} has not been enrolled", f"{asset} n'a pas été enrôlée"),
+            (f"Enrol it: {enrol}", f"L'enrôler : {enrol}"),
+        )
+    if "Host key verification failed" in message:
+        return _answers(
+            "identity",
+            (
+                f"{asset}: the machine at {address} does not show the host key pinned for this "
+                "asset tag; nothing was changed on it",
+                f"{asset} : la machine à l'adresse {address} ne montre pas la clé d'hôte de ce "
+                "numéro d'inventaire ; rien n'y a été changé",
+            ),
+            (
+                "Correct management_address in the register; if the machine was reinstalled, "
+                "enrol it again (playbooks/enrol.yml).",
+                "Corriger management_address dans le registre ; si la machine a été "
+                "réinstallée, la réenrôler (playbooks/enrol.yml).",
+            ),
+        )
+    if "Permission denied" in message:
+        return _answers(
+            "contact",
+            (
+                f"{asset} answers at {address} and refuses your key",
+                f"{asset} répond à l'adresse {address} et refuse votre clé",
+            ),
+            (
+                "Load your key (ssh-add -l shows it); if you are new, a colleague runs this "
+                f"playbook for {asset} once, with your key in keys/technicians/.",
+                "Charger votre clé (ssh-add -l la montre) ; si vous venez d'arriver, un collègue "
+                f"lance une fois ce playbook pour {asset}, avec votre clé dans keys/technicians/.",
+            ),
+        )
+    last = next(iter(message.rpartition("over ssh: ")[2].strip().splitlines()), "no answer")
+    return {
+        "absent": True,
+        "failure": {
+            "check": "contact",
+            "message": {
+                "en": f"absent (last seen: {seen or 'never'}): {last}",
+                "fr": f"absent (vu pour la dernière fois : {seen or 'jamais'}) : {last}",
+            },
+            "remedy": {
+                "en": f"Switch it on and join it to a network, then run again with --limit {asset}",
+                "fr": f"L'allumer et la connecter à un réseau, puis relancer avec --limit {asset}",
+            },
+        },
+    }
+
+
+def _answers(check: str, message: tuple[str, str], remedy: tuple[str, str]) -> dict[str, Any]:
+    """Return the failure of a machine that answers without letting us in."""
+    both = [dict(zip(("en", "fr"), text, strict=True)) for text in (message, remedy)]
+    return {"absent": False, "failure": {"check": check, "message": both[0], "remedy": both[1]}}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nomade.verdict import verdict
+import pytest
+
+from nomade.verdict import unreachable, verdict
 
 WANTED = ["workstation", "vpn_client"]
 
@@ -85,3 +87,59 @@ def test_silence_is_not_health() -> None:
     found = verdict(["workstation"], check=None)
     assert found["capabilities"] == {"workstation": "failed"}
     assert found["failures"][0]["message"]["en"] == "nomade-check gave no answer"
+
+
+SSH = (
+    'Data could not be sent to remote host "10.0.0.9". '
+    "Make sure this host can be reached over ssh: "
+)
+
+
+def why(message: str, seen: str = "") -> dict[str, Any]:
+    return unreachable(f"Task failed: {SSH}{message}", "vb-0001", "10.0.0.9", seen)
+
+
+def test_a_machine_that_nobody_answers_for_is_absent_since_it_was_seen() -> None:
+    found = why("ssh: connect to host 10.0.0.9 port 22: No route to host\r\n", "2026-11-20")
+    assert found["absent"]
+    assert found["failure"]["message"]["en"] == (
+        "absent (last seen: 2026-11-20): ssh: connect to host 10.0.0.9 port 22: No route to host"
+    )
+    assert "jamais" in why("timed out")["failure"]["message"]["fr"]
+    assert unreachable("", "vb-0001", "")["absent"]
+
+
+@pytest.mark.parametrize(
+    ("message", "check", "said", "remedy"),
+    [
+        (
+            "No ED25519 host key is known for vb-0001 and you have requested strict checking.\n"
+            "Host key verification failed.",
+            "contact",
+            "has not been enrolled",
+            "playbooks/enrol.yml -e asset=vb-0001 -e address=10.0.0.9",
+        ),
+        (
+            "@@@@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @@@@\n"
+            "Host key verification failed.",
+            "identity",
+            "does not show the host key pinned",
+            "management_address",
+        ),
+        (
+            "nomade@10.0.0.9: Permission denied (publickey).",
+            "contact",
+            "refuses your key",
+            "ssh-add -l",
+        ),
+    ],
+)
+def test_a_machine_that_answers_is_not_absent(
+    message: str, check: str, said: str, remedy: str
+) -> None:
+    found = why(message)
+    assert not found["absent"]
+    assert found["failure"]["check"] == check
+    assert said in found["failure"]["message"]["en"]
+    assert remedy in found["failure"]["remedy"]["en"]
+    assert found["failure"]["message"]["fr"] != found["failure"]["message"]["en"]

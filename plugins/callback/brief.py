@@ -1,0 +1,91 @@
+"""What a run prints while it goes: a line for each task, beneath it what was changed or failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.playbook.task_include import TaskInclude
+from ansible.plugins.callback.default import CallbackModule as Default
+
+DOCUMENTATION = """
+name: brief
+type: stdout
+short_description: one line a task, and only the machines on which something happened
+description:
+  - Ansible's default output without the lines that say that nothing happened, so that forty
+    laptops can be watched on one screen. The table at the end has a line for each of them.
+  - C(-v) shows every machine of every task again, and where in the files a failure comes from.
+extends_documentation_fragment:
+  - default_callback
+  - result_format_callback
+requirements:
+  - set as stdout in configuration
+"""
+
+# They happen on the controller and in no time: their line is worth reading only if they fail.
+BOOKKEEPING = (
+    "assert",
+    "debug",
+    "fail",
+    "import_role",
+    "import_tasks",
+    "include_role",
+    "include_tasks",
+    "meta",
+    "say",
+    "set_fact",
+    "set_stats",
+    "validate_argument_spec",
+)
+
+
+class CallbackModule(Default):  # type: ignore[misc]
+    """Ansible's default, shorter."""
+
+    CALLBACK_NAME = "brief"
+
+    def set_options(self, *args: Any, **kwargs: Any) -> None:
+        """Show it all to whoever asks for more."""
+        super().set_options(*args, **kwargs)
+        for option in ("display_ok_hosts", "display_included_hosts", "display_skipped_hosts"):
+            self.set_option(option, self._display.verbosity > 0)
+
+    def _task_start(self, task: Any, prefix: str | None = None) -> None:
+        """Say at once what goes on, since it may take minutes."""
+        super()._task_start(task, prefix)
+        if (
+            task.action.rpartition(".")[2] not in BOOKKEEPING
+            and self._last_task_banner != task._uuid
+        ):
+            self._print_task_banner(task)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Leave out that tasks were included."""
+        if self._display.verbosity or not isinstance(result.task, TaskInclude):
+            super().v2_runner_on_ok(result)
+
+    def _print_task_banner(self, task: Any) -> None:
+        if self._display.verbosity:
+            super()._print_task_banner(task)
+            return
+        prefix = self._task_type_cache.get(task._uuid, "TASK")
+        name = self._last_task_name or task.get_name().strip()
+        self._display.display(f"{prefix} [{name}]")
+        self._last_task_banner = task._uuid
+
+    def _handle_exception(self, result: Any, use_stderr: bool = False) -> None:
+        """Leave out where in the files it comes from: the message follows anyway."""
+        if self._display.verbosity:
+            super()._handle_exception(result, use_stderr=use_stderr)
+        else:
+            result.pop("exception", None)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Set a failure apart."""
+        super().v2_runner_on_failed(result, ignore_errors)
+        self._display.display("")
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Set a failure apart."""
+        super().v2_runner_on_unreachable(result)
+        self._display.display("")

@@ -135,7 +135,9 @@ def _needs_password(asset: str, user: str, method: str) -> str:
     )
 
 
-def plan(address: str, key: HostKey, way: WayIn, *, pinned: bool, expected: bool) -> list[str]:
+def plan(
+    asset: str, address: str, key: HostKey, way: WayIn, *, pinned: bool, expected: bool
+) -> list[str]:
     """Say how the machine was met and what is about to happen."""
     if pinned:
         trust = tr("as pinned", "celle enregistrée")
@@ -149,12 +151,14 @@ def plan(address: str, key: HostKey, way: WayIn, *, pinned: bool, expected: bool
     root = f"{way.user}, {way.become_method}" if way.become else way.user
     return [
         tr(
-            f"{address} shows the host key {key.fingerprint} ({trust})",
-            f"{address} montre la clé d'hôte {key.fingerprint} ({trust})",
+            f"{asset}: {address} shows the host key {key.fingerprint} ({trust})",
+            f"{asset} : {address} montre la clé d'hôte {key.fingerprint} ({trust})",
         ),
         tr(
-            f"entering as {root}; compares the machine with the register before anything else",
-            f"entrée par {root} ; compare la machine avec le registre avant toute chose",
+            f"{asset}: entering as {root}; nothing is changed before it is compared with the "
+            "register and others' ways in are listed",
+            f"{asset} : entrée par {root} ; rien n'est changé avant qu'elle soit comparée avec le "
+            "registre et que les accès d'autrui soient listés",
         ),
     ]
 

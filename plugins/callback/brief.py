@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from ansible.playbook.task_include import TaskInclude
@@ -37,6 +38,8 @@ BOOKKEEPING = (
     "set_stats",
     "validate_argument_spec",
 )
+# What a module has to say for itself; all the rest is for -v.
+SAID = ("msg", "stdout", "stderr", "module_stdout", "module_stderr")
 
 
 class CallbackModule(Default):  # type: ignore[misc]
@@ -60,9 +63,11 @@ class CallbackModule(Default):  # type: ignore[misc]
             self._print_task_banner(task)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Leave out that tasks were included."""
-        if self._display.verbosity or not isinstance(result.task, TaskInclude):
-            super().v2_runner_on_ok(result)
+        """Leave out that tasks were included; show what a task was made to show (debug)."""
+        if isinstance(result.task, TaskInclude) and not self._display.verbosity:
+            return
+        self.set_option("display_ok_hosts", self._run_is_verbose(result))
+        super().v2_runner_on_ok(result)
 
     def _print_task_banner(self, task: Any) -> None:
         if self._display.verbosity:
@@ -72,6 +77,14 @@ class CallbackModule(Default):  # type: ignore[misc]
         name = self._last_task_name or task.get_name().strip()
         self._display.display(f"{prefix} [{name}]")
         self._last_task_banner = task._uuid
+
+    def _dump_results(self, result: Any, *args: Any, **kwargs: Any) -> str:
+        """Show what a module said, as it said it: YAML would fold and quote it."""
+        texts = {key: str(result.get(key) or "").strip() for key in SAID}
+        if self._display.verbosity or not any(texts.values()):
+            return str(super()._dump_results(result, *args, **kwargs))
+        lines = [f"{key}: {text}" for key, text in texts.items() if text]
+        return "\n" + textwrap.indent("\n".join(lines), "    ")
 
     def _handle_exception(self, result: Any, use_stderr: bool = False) -> None:
         """Leave out where in the files it comes from: the message follows anyway."""

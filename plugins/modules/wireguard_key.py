@@ -25,6 +25,11 @@ options:
     description: The file that holds the private key, and nothing else.
     type: path
     required: true
+  interface:
+    description:
+      - The interface that uses the key. If it runs with another key (the file was lost and made
+        anew, or a run was killed), it is given this one; its sessions begin again.
+    type: str
   keys_dir:
     description:
       - The folder on the controller in which the public key is kept, as C(<host>.pub). The action
@@ -50,6 +55,7 @@ EXAMPLES = r"""
 - name: Make the key of the tunnel
   wireguard_key:
     path: /etc/wireguard/wg0.key
+    interface: wg0
     keys_dir: "{{ inventory_dir }}/keys/vpn"
     records_dir: "{{ inventory_dir }}/records/vpn-keys"
   register: key
@@ -77,16 +83,16 @@ class ToolMissingError(KeyFileError):
     """`wg` is not installed (yet)."""
 
 
-def run_wg(subcommand: str, stdin: str = "") -> str:
+def run_wg(*words: str, stdin: str = "") -> str:
     """Run `wg`; secrets go through its standard input and output only."""
     try:
         done = subprocess.run(
-            ["wg", subcommand], input=stdin, capture_output=True, text=True, check=True
+            ["wg", *words], input=stdin, capture_output=True, text=True, check=True
         )
     except FileNotFoundError:
         raise ToolMissingError("`wg` is missing: install wireguard-tools first.") from None
     except subprocess.CalledProcessError as error:
-        raise KeyFileError(f"`wg {subcommand}` failed: {error.stderr.strip()}") from None
+        raise KeyFileError(f"`wg {words[0]}` failed: {error.stderr.strip()}") from None
     return done.stdout.strip()
 
 
@@ -94,7 +100,7 @@ def public_key(path: Path) -> str:
     """Return the public half of the key in the file."""
     private = path.read_text(encoding="ascii", errors="replace")
     try:
-        return run_wg("pubkey", private)
+        return run_wg("pubkey", stdin=private)
     except ToolMissingError:
         raise
     except KeyFileError:
@@ -136,7 +142,18 @@ def tighten(path: Path, dry: bool) -> bool:
     return True
 
 
-def ensure(path: Path, dry: bool) -> dict[str, object]:
+def load(interface: str, path: Path, public: str, dry: bool) -> bool:
+    """Give the running interface the key if it has another one; say whether it had."""
+    if not Path("/sys/class/net", interface).exists():
+        return False
+    if run_wg("show", interface, "public-key") == public:
+        return False
+    if not dry:
+        run_wg("set", interface, "private-key", str(path))
+    return True
+
+
+def ensure(path: Path, dry: bool, interface: str | None = None) -> dict[str, object]:
     """Make the key if it is missing; return the module's result."""
     created = not os.path.lexists(path)
     changed = created
@@ -149,10 +166,12 @@ def ensure(path: Path, dry: bool) -> dict[str, object]:
         # In check mode the package may still be on its way.
         with contextlib.suppress(*([ToolMissingError] if dry else [])):
             public = public_key(path)
+    if public and interface and load(interface, path, public, dry):
+        changed = True
     return {"changed": changed, "created": created, "public_key": public}
 
 
-def remove(path: Path, dry: bool) -> dict[str, object]:
+def remove(path: Path, dry: bool, _interface: str | None = None) -> dict[str, object]:
     """Remove the key; return the module's result."""
     there = os.path.lexists(path)
     if there and not dry:
@@ -171,13 +190,14 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
+            "interface": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
     act = ensure if module.params["state"] == "present" else remove
     try:
-        result = act(Path(module.params["path"]), module.check_mode)
+        result = act(Path(module.params["path"]), module.check_mode, module.params["interface"])
     except (KeyFileError, OSError) as problem:
         fail(module, str(problem))
     module.exit_json(**result)

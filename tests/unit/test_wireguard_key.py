@@ -16,6 +16,8 @@ WG = """#!/bin/sh
 case $1 in
     genkey) echo "private-$$" ;;
     pubkey) read -r key; case $key in private-*) echo "public-of-$key" ;; *) exit 1 ;; esac ;;
+    show) cat "$WG_RUNS" ;;
+    set) sed 's/^/public-of-/' "$4" > "$WG_RUNS" ;;
 esac
 """
 
@@ -109,6 +111,22 @@ def test_check_mode_bears_a_key_without_the_tool(
     monkeypatch.setenv("PATH", "/nowhere")
     result = key_module.ensure(path, dry=True)
     assert result == {"changed": False, "created": False, "public_key": ""}
+
+
+def test_an_interface_with_another_key_is_given_this_one(
+    key_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    runs.write_text("public-of-private-lost\n")
+    monkeypatch.setenv("WG_RUNS", str(runs))
+    path = tmp_path / "wg0.key"
+    key_module.ensure(path, dry=False)
+    assert key_module.ensure(path, dry=True, interface="lo")["changed"] is True
+    assert runs.read_text() == "public-of-private-lost\n"
+    assert key_module.ensure(path, dry=False, interface="lo")["changed"] is True
+    assert runs.read_text() == f"public-of-{path.read_text()}"
+    assert key_module.ensure(path, dry=False, interface="lo")["changed"] is False
+    assert key_module.ensure(path, dry=False, interface="not-up")["changed"] is False
 
 
 def test_removal(key_module: ModuleType, tmp_path: Path) -> None:

@@ -582,6 +582,7 @@ class Rootfs:
             return
         self.present(wanted)
         self.diff, self.installed, self.removed, self.enabled, self.disabled = [], [], [], [], []
+        self.manager_reloaded = False  # that was the other call's doing
         self.restarted, self.manifest.pending = sorted(self.manifest.pending), {}
 
     def absent(self, _wanted: Wanted) -> None:

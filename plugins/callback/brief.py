@@ -54,12 +54,10 @@ class CallbackModule(Default):  # type: ignore[misc]
             self.set_option(option, self._display.verbosity > 0)
 
     def _task_start(self, task: Any, prefix: str | None = None) -> None:
-        """Say at once what goes on, since it may take minutes."""
+        """Say at once what goes on, since it may take minutes; not so where it may be skipped."""
         super()._task_start(task, prefix)
-        if (
-            task.action.rpartition(".")[2] not in BOOKKEEPING
-            and self._last_task_banner != task._uuid
-        ):
+        is_bookkeeping = task.action.rpartition(".")[2] in BOOKKEEPING
+        if not (is_bookkeeping or task.when or self._last_task_banner == task._uuid):
             self._print_task_banner(task)
 
     def v2_runner_on_ok(self, result: Any) -> None:

@@ -107,6 +107,7 @@ def test_what_is_there_is_listed(machine: Callable[[str], Any], playbook: Playbo
 
 def test_it_is_one_quick_call(playbook: Playbook) -> None:
     start = time.monotonic()
-    done = playbook("converge.yml")
-    print(f"two machines: {time.monotonic() - start:.1f} s")
-    assert re.findall(r"changed=(\d+)", done.stdout) == ["0", "0"]
+    assert playbook("converge.yml").returncode == 0
+    seconds = time.monotonic() - start
+    print(f"two machines: {seconds:.1f} s")
+    assert seconds < 20

@@ -219,6 +219,9 @@ def summary(
     """Return what was done, what is to be known, and the next command to type."""
     asset = record_["asset_tag"]
     lines = [f"{asset}: {_machine(identity)}"]
+    if not state:  # a server: nobody carries it home
+        command = f"ansible-playbook -i {town} playbooks/servers.yml --limit {asset}"
+        return [*lines, *notes, tr(f"next: {command}", f"ensuite : {command}")]
     if record_["fit"]:
         lines.append(tr("fit to be handed out", "apte à être remise"))
     lines += [tr(f"UNFIT: {text}", f"INAPTE : {text}") for text in record_["unfit_because"]]
@@ -245,7 +248,7 @@ def summary(
     command = f"ansible-playbook -i {town} playbooks/equip.yml --limit {asset}"
     if state == "assigned":
         lines.append(tr(f"next: {command}", f"ensuite : {command}"))
-    elif state:
+    else:
         lines.append(
             tr(
                 f"next: write state assigned and the person of {asset} in fleet.csv, then: "

@@ -14,7 +14,7 @@ def technician_keys(names: Sequence[str], directory: str) -> list[str]:
     try:
         return technicians.key_lines([str(name) for name in names], str(directory))
     except technicians.TechnicianError as error:
-        raise AnsibleFilterError(str(error)) from error
+        raise AnsibleFilterError(str(error)) from None
 
 
 class FilterModule:

@@ -58,7 +58,7 @@ def _read(path: Path) -> str:
                 f"est illisible ({reason}) : mettez-y la clé publique du technicien, ou corrigez "
                 "le nom",
             ),
-        ) from error
+        ) from None
     if PRIVATE.search(text):
         raise _refused(
             path,

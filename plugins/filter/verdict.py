@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nomade.verdict import unreachable, verdict
+from nomade.verdict import broken, unreachable, verdict
 
 DOCUMENTATION = """
 name: nomade_verdict
@@ -26,4 +26,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return our filters by name."""
-        return {"nomade_unreachable": unreachable, "nomade_verdict": verdict}
+        return {
+            "nomade_broken": broken,
+            "nomade_unreachable": unreachable,
+            "nomade_verdict": verdict,
+        }

@@ -7,6 +7,8 @@ from typing import Any
 
 # A check in one of these states does not hold (Monitoring Plugins: 2 and 3).
 RED = ("CRITICAL", "UNKNOWN")
+# What the system, apt and rootfs say of a full disk.
+FULL = ("No space left on device", "enough free space", " is full ", "Disk quota exceeded")
 
 GATEWAY_DOWN = {
     "check": "vpn-gateway",
@@ -56,13 +58,13 @@ def verdict(
             "capabilities": dict.fromkeys(wanted, "absent" if absent else "skipped"),
             "failures": told,
         }
-    broken = {str(failure.get("capability")) for failure in failures}
+    spoiled = {str(failure.get("capability")) for failure in failures}
     checks = list((check or {}).get("checks", []))
     states: dict[str, str] = {}
     for capability in wanted:
         red = [c for c in checks if c.get("capability") == capability and c.get("status") in RED]
         tunnel = capability == "vpn_client"
-        if capability in broken:
+        if capability in spoiled:
             states[capability] = "failed"
         elif planned:
             states[capability] = "planned"
@@ -96,9 +98,38 @@ def verdict(
         else:
             states[capability] = "ok"
     # What failed outside of any capability that is shown still has to be seen.
-    for capability in broken - set(wanted):
+    for capability in spoiled - set(wanted):
         states[capability] = "failed"
     return {"capabilities": states, "failures": told}
+
+
+def broken(
+    result: Mapping[str, Any], task: str, *, capability: str, asset: str, playbook: str
+) -> dict[str, Any]:
+    """Return why a capability could not be set up, from the result of the task that failed."""
+    failed = [one for one in result.get("results", []) if one.get("failed")]
+    last = failed[-1] if failed else result
+    said = str(last.get("msg") or "failed").strip()
+    # A command's message says no more than that it failed.
+    if stderr := str(last.get("stderr") or "").strip():
+        said = f"{said.rstrip('.')}: {stderr.splitlines()[-1].strip()}"
+    again = f"ansible-playbook playbooks/{playbook}.yml --limit {asset}"
+    remedy = {
+        "en": f"Mend the cause, then: {again}",
+        "fr": f"Corriger la cause, puis : {again}",
+    }
+    if any(words in said for words in FULL):
+        room = "apt-get clean, du -xh --max-depth=2 / | sort -h"
+        remedy = {
+            "en": f"Make room on the disk of {asset} (as root: {room}), then: {again}",
+            "fr": f"Faire de la place sur le disque de {asset} (en root : {room}), puis : {again}",
+        }
+    return {
+        "capability": capability,
+        "check": capability,
+        "message": f"{task}: {said}",
+        "remedy": remedy,
+    }
 
 
 def unreachable(message: str, asset: str, address: str, seen: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nomade.verdict import unreachable, verdict
+from nomade.verdict import broken, unreachable, verdict
 
 WANTED = ["workstation", "vpn_client"]
 
@@ -87,6 +87,41 @@ def test_silence_is_not_health() -> None:
     found = verdict(["workstation"], check=None)
     assert found["capabilities"] == {"workstation": "failed"}
     assert found["failures"][0]["message"]["en"] == "nomade-check gave no answer"
+
+
+def spoiled(**result: Any) -> dict[str, Any]:
+    return broken(result, "Install it", capability="vpn_client", asset="vb-0001", playbook="equip")
+
+
+def test_what_could_not_be_set_up_says_which_task_why_and_what_to_do() -> None:
+    found = spoiled(msg="wg0 doesn't stay up.")
+    assert (found["capability"], found["check"]) == ("vpn_client", "vpn_client")
+    assert found["message"] == "Install it: wg0 doesn't stay up."
+    assert found["remedy"]["en"] == (
+        "Mend the cause, then: ansible-playbook playbooks/equip.yml --limit vb-0001"
+    )
+
+
+def test_a_command_that_failed_says_its_last_words() -> None:
+    found = spoiled(msg="The command exited with a non-zero return code.", stderr="a\nb: no\n")
+    assert found["message"].endswith("return code: b: no")
+
+
+def test_the_item_of_a_loop_that_failed_is_told() -> None:
+    results = [{"msg": "fine"}, {"failed": True, "msg": "not fine"}]
+    assert spoiled(msg="One or more items failed", results=results)["message"].endswith("not fine")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "E:Write error - write (28: No space left on device)",
+        "E: You don't have enough free space in /var/cache/apt/archives/.",
+        "vpn_client: The file system /var is full (3 kB free): make room and run again.",
+    ],
+)
+def test_a_full_disk_has_a_remedy_of_its_own(said: str) -> None:
+    assert "Make room on the disk of vb-0001" in spoiled(msg=said)["remedy"]["en"]
 
 
 SSH = (

@@ -21,6 +21,16 @@ GATEWAY_DOWN = {
         "fr": "Remettre une passerelle en service ; le tunnel remonte seul, check.yml le dira.",
     },
 }
+NOT_THERE = {
+    "message": {
+        "en": "this machine has no check of it: it was never set up",
+        "fr": "ce poste n'en a aucun contrôle : elle n'y a jamais été installée",
+    },
+    "remedy": {
+        "en": "Run playbooks/equip.yml (or servers.yml) for this machine, without --tags.",
+        "fr": "Lancer playbooks/equip.yml (ou servers.yml) pour ce poste, sans --tags.",
+    },
+}
 NOT_OUTSIDE = {
     "check": "vpn-outside",
     "message": {
@@ -62,7 +72,8 @@ def verdict(
     checks = list((check or {}).get("checks", []))
     states: dict[str, str] = {}
     for capability in wanted:
-        red = [c for c in checks if c.get("capability") == capability and c.get("status") in RED]
+        own = [c for c in checks if c.get("capability") == capability]
+        red = [c for c in own if c.get("status") in RED]
         tunnel = capability == "vpn_client"
         if capability in spoiled:
             states[capability] = "failed"
@@ -83,6 +94,9 @@ def verdict(
                     },
                 }
             )
+        elif not own:
+            states[capability] = "failed"
+            told.append({"check": capability, **NOT_THERE})
         elif tunnel and gateway_down and red:
             states[capability] = "waiting"
             told.append(GATEWAY_DOWN)

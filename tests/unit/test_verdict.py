@@ -89,6 +89,12 @@ def test_silence_is_not_health() -> None:
     assert found["failures"][0]["message"]["en"] == "nomade-check gave no answer"
 
 
+def test_a_capability_that_no_check_speaks_of_is_not_there() -> None:
+    found = verdict(WANTED, check=answer(vpn_client="OK"))
+    assert found["capabilities"] == {"workstation": "failed", "vpn_client": "ok"}
+    assert "never set up" in found["failures"][0]["message"]["en"]
+
+
 def spoiled(**result: Any) -> dict[str, Any]:
     return broken(result, "Install it", capability="vpn_client", asset="vb-0001", playbook="equip")
 

@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 LAPTOPS = ["laptop12", "laptop13"]
-ADDRESS = {"laptop12": "198.51.100.20", "laptop13": "198.51.100.21"}
+ADDRESS = {"laptop12": "198.51.100.4", "laptop13": "198.51.100.5"}
 TUNNEL = {"laptop12": "10.66.0.17", "laptop13": "10.66.0.18"}
 PAGE = "http://intranet.valbourg.example/"
 PAGE_IPV4 = "http://10.121.0.60/"
@@ -125,7 +125,7 @@ def test_outside_only_the_tunnel_is_seen(laptop: str) -> None:
         chain out {
             type filter hook output priority 0;
             oifname != "eth0" accept
-            ip daddr 198.51.100.50 udp dport 51820 counter name tunnel accept
+            ip daddr 198.51.100.20 udp dport 51820 counter name tunnel accept
             ip daddr 10.0.0.0/8 counter name intranet accept
             ip6 daddr fd00::/8 counter name intranet accept
             meta l4proto { tcp, udp } th dport 53 counter name names accept
@@ -282,12 +282,12 @@ def test_after_the_gateway_was_away_for_30_seconds() -> None:
 
 
 def test_after_the_laptops_address_changed() -> None:
-    new = {laptop: address.replace("100.2", "100.3") for laptop, address in ADDRESS.items()}
+    new = {laptop: address.replace("100.", "100.1") for laptop, address in ADDRESS.items()}
 
     def move(old: dict[str, str], new: dict[str, str]) -> None:
         for name in LAPTOPS:
             inside(
-                name, f"ip addr del {old[name]}/26 dev eth0; ip addr add {new[name]}/26 dev eth0"
+                name, f"ip addr del {old[name]}/27 dev eth0; ip addr add {new[name]}/27 dev eth0"
             )
 
     move(ADDRESS, new)
@@ -302,10 +302,10 @@ def test_after_the_laptops_address_changed() -> None:
 
 def test_after_the_gateways_name_got_another_address() -> None:
     """The name's new address stands in /etc/hosts, which resolved reads like an answer."""
-    home, away = "198.51.100.50", "198.51.100.51"
+    home, away = "198.51.100.20", "198.51.100.21"
 
     def move(old: str, new: str) -> None:
-        inside("gateway", f"ip addr del {old}/26 dev eth0; ip addr add {new}/26 dev eth0")
+        inside("gateway", f"ip addr del {old}/27 dev eth0; ip addr add {new}/27 dev eth0")
         for laptop in LAPTOPS:
             hosts = f"sed '/vpn.valbourg/d' /etc/hosts; echo '{new} vpn.valbourg.example'"
             inside(laptop, f'new=$({hosts}); echo "$new" > /etc/hosts')

@@ -33,10 +33,11 @@ def check(arguments: argparse.Namespace) -> int:
         return REFUSED
     count = plural(len(machines), "machine")
     states = ", ".join(f"{n} {state}" for state, n in register.count_states(machines).items())
+    states = f" ({states})" if states else ""
     print(
         tr(
-            f"{town / register.FILE}: {count} without a fault ({states})",
-            f"{town / register.FILE} : {count} sans faute ({states})",
+            f"{town / register.FILE}: {count} without a fault{states}",
+            f"{town / register.FILE} : {count} sans faute{states}",
         )
     )
     return DONE

@@ -40,10 +40,10 @@ def refusal(asset: str, found: Mapping[str, str], accepted: Collection[str]) -> 
     lines = "".join(f"\n  {name}  ({detail})" for name, detail in waiting.items())
     return (
         tr(
-            f"{asset}: {len(waiting)} ways into this machine are not the town's, and nothing was "
+            f"{asset}: ways into this machine that are not the town's: {len(waiting)}; nothing was "
             "changed on it: remove them there, or accept each by name (in host_vars or with "
             f"-e '{names}'):",
-            f"{asset} : {len(waiting)} accès à cette machine ne sont pas ceux de la ville, et rien "
+            f"{asset} : accès qui ne sont pas ceux de la ville : {len(waiting)} ; rien "
             "n'y a été changé : retirez-les, ou acceptez chacun par son nom (dans host_vars ou "
             f"avec -e '{names}') :",
         )

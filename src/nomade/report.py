@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import textwrap
@@ -61,9 +62,8 @@ class Machine:
     def state(self) -> str:
         """The worst state among the capabilities; a failure without one counts as failed."""
         found = set(self.capabilities.values())
-        return next(
-            (bad for bad in BAD if bad in found), "failed" if self.failures and not found else "ok"
-        )
+        otherwise = "failed" if self.failures and not found else "ok"
+        return next((state for state in (*BAD, "planned") if state in found), otherwise)
 
 
 def machine_from(name: str, data: Mapping[str, Any], changed: int, seconds: float) -> Machine:
@@ -94,7 +94,7 @@ def localized(text: Any) -> str:
 
 
 def render(machines: Iterable[Machine], title: str, *, colour: bool = False) -> str:
-    """Return the table for people: one line a machine, then what to do about each failure."""
+    """Return the table for people: one line a machine, then what to do about the failures."""
     rows = list(machines)
     names = list(dict.fromkeys(c for m in rows for c in m.capabilities))
     french = is_french()
@@ -122,23 +122,34 @@ def render(machines: Iterable[Machine], title: str, *, colour: bool = False) -> 
     for machine, cells in zip(rows, body, strict=True):
         line = "  ".join(cell.ljust(w) for cell, w in zip(cells, widths, strict=True)).rstrip()
         lines.append(paint(line, machine.state) if colour else line)
-        lines.extend(explain(machine))
+    if explained := explain(rows):
+        lines += ["", *explained]
     lines += ["", summary(rows), ""]
     return "\n".join(lines)
 
 
-def explain(machine: Machine) -> list[str]:
-    """Return the indented lines that say what failed on a machine and what to do about it."""
-    width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120)) - 4
+def explain(machines: Iterable[Machine]) -> list[str]:
+    """Return what does not hold and what to do about it; what many machines share is said once."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for machine in machines:
+        name = re.compile(rf"(?<![\w-]){re.escape(machine.asset_tag)}(?![\w-])")
+        for failure in machine.failures:
+            message, remedy = (name.sub("\0", text) for text in (failure.message, failure.remedy))
+            key = (failure.check, re.sub("^\0 ?: ", "", message), remedy)
+            alike.setdefault(key, []).append(machine.asset_tag)
+    width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
     lines = []
-    for failure in machine.failures:
-        text = f"{failure.check}: {failure.message}" if failure.check else failure.message
-        lines += textwrap.wrap(text, width, initial_indent="  ! ", subsequent_indent="    ")
-        if failure.remedy:
-            arrow = tr("  → to do: ", "  → à faire : ")
-            lines += textwrap.wrap(
-                failure.remedy, width, initial_indent=arrow, subsequent_indent="    "
-            )
+    for (check, message, remedy), tags in alike.items():
+        listed = ", ".join(tags)
+        colon = tr(": ", " : ")
+        text = colon.join(filter(None, (listed, check, message.replace("\0", listed))))
+        lines += textwrap.wrap(text, width, initial_indent="! ", subsequent_indent="  ")
+        arrow = tr("  → to do: ", "  → à faire : ")
+        # As --limit takes them.
+        todo = remedy.replace("\0", ",".join(tags))
+        lines += textwrap.wrap(
+            todo, width, initial_indent=arrow, subsequent_indent="    ", break_on_hyphens=False
+        )
     return lines
 
 
@@ -154,8 +165,8 @@ def summary(machines: list[Machine]) -> str:
 
 
 def paint(line: str, state: str) -> str:
-    """Colour a line by its state: green, red, or yellow for what waits."""
-    code = {"ok": "32", "failed": "31", "skipped": "31"}.get(state, "33")
+    """Colour a line by its state: green, red, cyan for what was only planned, yellow for waiting."""
+    code = {"ok": "32", "failed": "31", "skipped": "31", "planned": "36"}.get(state, "33")
     return f"\033[{code}m{line}\033[0m"
 
 

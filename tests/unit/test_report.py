@@ -45,7 +45,9 @@ FAILED = {
         ({"a": "ok", "b": "waiting"}, "waiting"),
         ({"a": "unproven", "b": "failed"}, "failed"),
         ({"a": "absent", "b": "absent"}, "absent"),
-        ({"a": "planned", "b": "off"}, "ok"),
+        ({"a": "planned", "b": "off"}, "planned"),
+        ({"a": "planned", "b": "failed"}, "failed"),
+        ({"a": "ok", "b": "off"}, "ok"),
     ],
 )
 def test_a_machine_is_as_good_as_its_worst_capability(
@@ -63,9 +65,25 @@ def test_the_table_names_machine_person_capability_and_remedy() -> None:
     text = report.render([machine(**FAILED)], "Nomade · Equipped")
     line = next(line for line in text.splitlines() if line.startswith("vb-001"))
     assert line.split() == ["vb-001", "Zoé", "d'Estrées-Lœil", "ok", "FAILED", "3", "12"]
-    assert "! vpn-handshake: no handshake for 300 s" in text
+    assert "! vb-001: vpn-handshake: no handshake for 300 s" in text
     assert "→ to do: Restart the gateway." in text
     assert "Machines: 1 FAILED" in text
+
+
+@pytest.mark.usefixtures("english")
+def test_what_many_machines_share_is_said_once_and_names_them_all() -> None:
+    failure = {"check": "contact", "message": "{}: not enrolled", "remedy": "run --limit {}"}
+
+    def lost(tag: str) -> report.Machine:
+        told = {name: text.format(tag) for name, text in failure.items()}
+        data = {"capabilities": {"vpn_client": "skipped"}, "failures": [told]}
+        return report.machine_from(tag, data, 0, 0)
+
+    lines = report.render([lost("vb-1"), lost("vb-10")], "t").splitlines()
+    assert [line for line in lines if line.startswith(("! ", "  →"))] == [
+        "! vb-1, vb-10: contact: not enrolled",
+        "  → to do: run --limit vb-1,vb-10",
+    ]
 
 
 @pytest.mark.usefixtures("french")

@@ -189,72 +189,70 @@ def expect(check: dict[str, Any], status: str, french: str, remedy: str) -> None
     assert check["remedy"]["en"] != check["remedy"]["fr"]
 
 
-@pytest.mark.parametrize(
-    ("breaks", "mends", "says"),
-    [
-        (
-            "sed --in-place s/fr_FR/C/ /etc/locale.conf",
-            "echo LANG=fr_FR.UTF-8 > /etc/locale.conf",
-            "C.UTF-8 au lieu de fr_FR.UTF-8",
-        ),
-        (
-            'sed --in-place \'s/"fr"/"us"/\' /etc/default/keyboard',
-            'sed --in-place \'s/"us"/"fr"/\' /etc/default/keyboard',
-            "us au lieu de fr",
-        ),
-        (
-            "ln -snf /usr/share/zoneinfo/UTC /etc/localtime",
-            "ln -snf /usr/share/zoneinfo/Europe/Paris /etc/localtime",
-            "UTC au lieu de Europe/Paris",
-        ),
-        (
-            "mv /usr/lib/locale /usr/lib/locale.away",
-            "mv /usr/lib/locale.away /usr/lib/locale",
-            "n'est pas installée",
-        ),
-    ],
-)
-def test_check_of_the_language(
-    breaks: str, mends: str, says: str, root: Root, checks: Checks
-) -> None:
-    root("debian12", breaks)
-    try:
-        expect(checks("debian12")["language"], "CRITICAL", says, "relancer equip.yml")
-    finally:
-        root("debian12", mends)
-    assert checks("debian12")["language"]["status"] == "OK"
+# what breaks it, what mends it, and what the check says on a machine that speaks French
+BROKEN_LANGUAGE = [
+    (
+        "sed --in-place s/fr_FR/C/ /etc/locale.conf",
+        "echo LANG=fr_FR.UTF-8 > /etc/locale.conf",
+        "C.UTF-8 au lieu de fr_FR.UTF-8",
+    ),
+    (
+        'sed --in-place \'s/"fr"/"us"/\' /etc/default/keyboard',
+        'sed --in-place \'s/"us"/"fr"/\' /etc/default/keyboard',
+        "us au lieu de fr",
+    ),
+    (
+        "ln -snf /usr/share/zoneinfo/UTC /etc/localtime",
+        "ln -snf /usr/share/zoneinfo/Europe/Paris /etc/localtime",
+        "UTC au lieu de Europe/Paris",
+    ),
+    (
+        "mv /usr/lib/locale /usr/lib/locale.away",
+        "mv /usr/lib/locale.away /usr/lib/locale",
+        "n'est pas installée",
+    ),
+]
+BROKEN_UPDATES = [
+    (
+        "systemctl stop apt-daily-upgrade.timer",
+        "systemctl start apt-daily-upgrade.timer",
+        "apt-daily-upgrade.timer n'est pas actif",
+    ),
+    (
+        "echo 'APT::Periodic::Unattended-Upgrade \"0\";' > /etc/apt/apt.conf.d/99off",
+        "rm /etc/apt/apt.conf.d/99off",
+        "désactivées",
+    ),
+    (
+        "touch -d '40 days ago' /etc/apt/apt.conf.d/52nomade-updates /var/lib/apt/periodic/*-stamp",
+        "touch /etc/apt/apt.conf.d/52nomade-updates",
+        "datent d'il y a 40 jours",
+    ),
+]
 
 
 @pytest.mark.parametrize(
-    ("breaks", "mends", "says"),
+    ("name", "check", "faults", "remedy"),
     [
-        (
-            "systemctl stop apt-daily-upgrade.timer",
-            "systemctl start apt-daily-upgrade.timer",
-            "apt-daily-upgrade.timer n'est pas actif",
-        ),
-        (
-            "echo 'APT::Periodic::Unattended-Upgrade \"0\";' > /etc/apt/apt.conf.d/99off",
-            "rm /etc/apt/apt.conf.d/99off",
-            "désactivées",
-        ),
-        (
-            "touch -d '40 days ago' /etc/apt/apt.conf.d/52nomade-updates"
-            " /var/lib/apt/periodic/*-stamp",
-            "touch /etc/apt/apt.conf.d/52nomade-updates",
-            "datent d'il y a 40 jours",
-        ),
+        ("debian12", "language", BROKEN_LANGUAGE, "relancer equip.yml"),
+        ("debian13", "updates", BROKEN_UPDATES, "unattended-upgrade --verbose"),
     ],
 )
-def test_check_of_the_updates(
-    breaks: str, mends: str, says: str, root: Root, checks: Checks
+def test_check_of_the_system(
+    name: str,
+    check: str,
+    faults: list[tuple[str, str, str]],
+    remedy: str,
+    root: Root,
+    checks: Checks,
 ) -> None:
-    root("debian13", breaks)
-    try:
-        expect(checks("debian13")["updates"], "CRITICAL", says, "unattended-upgrade --verbose")
-    finally:
-        root("debian13", mends)
-    assert checks("debian13")["updates"]["status"] == "OK"
+    for breaks, mends, says in faults:
+        root(name, breaks)
+        try:
+            expect(checks(name)[check], "CRITICAL", says, remedy)
+        finally:
+            root(name, mends)
+    assert checks(name)[check]["status"] == "OK"
 
 
 @on_each_machine

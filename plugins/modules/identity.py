@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import pwd
 import re
 import shlex
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
@@ -80,6 +82,12 @@ NO_LOGIN_SHELLS = {"nologin", "false", "sync", "true", "shutdown", "halt"}
 KEY_TYPE = re.compile(r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+$")
 # What Debian's own /etc/sudoers grants.
 DEBIAN_GRANTS = {"root ALL=(ALL:ALL) ALL", "%sudo ALL=(ALL:ALL) ALL", "%admin ALL=(ALL) ALL"}
+HALF_DONE = re.compile(
+    r"^Status: \S+ \S+ (half-installed|unpacked|half-configured|triggers-(awaited|pending))$",
+    re.MULTILINE,
+)
+# What ansible.builtin.apt holds services back with; removed by it, unless it is killed.
+HELD_BACK = "#!/bin/sh\nexit 101"
 NOT_A_GRANT = re.compile(r"(?:Defaults|(?:User|Runas|Host|Cmnd|Cmd)_Alias|[@#]include(?:dir)?)\b")
 
 
@@ -429,6 +437,31 @@ def password_set(root: Path, logins: Iterable[str]) -> Dict[str, bool]:
     return {login: not hashes.get(login, "*").startswith(("!", "*")) for login in logins}
 
 
+def is_locked(path: Path) -> bool:
+    """Say whether another process holds a lock (fcntl(2), F_GETLK), without taking it."""
+    if not path.exists():
+        return False
+    question = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    with path.open("rb") as file:
+        answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
+    return bool(struct.unpack("hhqqi", answer)[0] != fcntl.F_UNLCK)
+
+
+def interrupted(root: Path) -> List[str]:
+    """Return what an installation of packages that was cut short has left behind."""
+    if is_locked(root / "var/lib/dpkg/lock-frontend"):
+        return []  # it is under way
+    updates = root / "var/lib/dpkg/updates"
+    left = []
+    if HALF_DONE.search(read(root / "var/lib/dpkg/status")) or (
+        updates.is_dir() and any(updates.iterdir())
+    ):
+        left.append("dpkg")
+    if read(root / "usr/sbin/policy-rc.d") == HELD_BACK:
+        left.append("policy-rc.d")
+    return left
+
+
 def survey(root: Path, params: Json) -> Json:
     """Return everything at once."""
     known = set(params["known_accounts"])
@@ -453,6 +486,7 @@ def survey(root: Path, params: Json) -> Json:
         foreign_keys=foreign_keys(root, known),
         foreign_sshd=foreign_sshd(root, files),
         directory_services=directory_services(root),
+        interrupted=interrupted(root),
         accounts=where_accounts_live(root, params["accounts"]),
         password_set=password_set(root, params["accounts"]),
     )

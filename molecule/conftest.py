@@ -1,4 +1,4 @@
-"""What the tests of all scenarios share: the machines, by name and as any user, and their journals."""
+"""What the tests of all scenarios share: machines, by name and as any user, and their journals."""
 
 from __future__ import annotations
 

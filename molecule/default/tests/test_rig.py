@@ -67,7 +67,9 @@ def test_hardened_units_start(host):
 
 def test_firewall_really_drops(host):
     other = "debian13" if host.check_output("hostname") == "debian12" else "debian12"
-    rules = "table inet rig { chain out { type filter hook output priority 0; ip daddr %s drop; }; }"
+    rules = (
+        "table inet rig { chain out { type filter hook output priority 0; ip daddr %s drop; }; }"
+    )
     address = host.check_output(f"getent ahostsv4 {other}").split()[0]
     host.check_output("echo %s | sudo nft -f -", rules % address)
     assert host.run(f"ping -c 1 -W 1 {address}").rc != 0

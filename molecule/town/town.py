@@ -10,14 +10,15 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -26,6 +27,11 @@ PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 RUN = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 PODMAN = str(PROJECT / "rig/podman")
 CALLBACKS = (PROJECT / "plugins/callback", PROJECT / "molecule/town/callback")
+
+FINGERPRINT = r"""
+find / -xdev \( -path /var/log -o -path /tmp -o -path /run -o -path '/var/lib/systemd/tim*' \
+    -o -path /var/lib/private \) -prune -o -printf '%p %y %s %m %U %T@ %C@\n' | sort
+"""
 
 # the machine; and a task that changed something, or a file or unit that was changed
 type Change = tuple[str, str]
@@ -60,6 +66,38 @@ class Done:
         return {change for change in self.changes if change[0] in machines}
 
 
+class Processes:
+    """What the processes of the controller and of the machines were called while a run went on.
+
+    The machines' processes are the host's as well. One look may miss a short one; but a secret on
+    a command line shows up on several machines and in several runs.
+    """
+
+    seen: ClassVar[set[bytes]] = set()
+
+    def __init__(self) -> None:
+        """Begin to watch."""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        looks: dict[str, int] = {}
+        while not self._ended.wait(0.02):
+            now = [entry.name for entry in os.scandir("/proc") if entry.name.isdigit()]
+            looks = {name: looks.get(name, 0) + 1 for name in now}
+            for name in now:
+                # A process gets its command line a moment after its number.
+                if looks[name] <= 5:
+                    with contextlib.suppress(OSError):
+                        self.seen.add(Path("/proc", name, "cmdline").read_bytes())
+
+
 @dataclass
 class Started:
     """A run of a playbook that is under way."""
@@ -69,10 +107,12 @@ class Started:
     report: Path
     changes: Path
     began: float = field(default_factory=time.monotonic)
+    processes: Processes = field(default_factory=Processes)
 
     def wait(self) -> Done:
         """Wait for its end."""
         code = self.process.wait()
+        self.processes.stop()
         output = self.log.read_text(encoding="utf-8", errors="replace")
         print(output)  # pytest shows it where a test fails
         machines = []
@@ -93,6 +133,7 @@ class Started:
         """End the run as a power cut of the technician's computer does."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self.processes.stop()
 
 
 @dataclass(frozen=True)
@@ -132,11 +173,38 @@ class Machine:
         podman(*plain, *options, image)
         self.booted()
 
-    def power_cut(self) -> None:
-        """Take the power away, and give it back."""
+    def fingerprint(self) -> set[str]:
+        """Return everything on it but what changes by itself or because somebody logs in."""
+        return {f"{self.name}:{line}" for line in self.sh(FINGERPRINT).splitlines()}
+
+    def power_cut(self, run: Started) -> None:
+        """Take the power away, from the technician as well, and give it back to the machine."""
         podman("kill", "--signal", "KILL", self.container)
+        run.kill()
         podman("start", self.container)
         self.booted()
+
+    def kill_once(self, condition: str, run: Callable[[], Started]) -> None:
+        """Kill a run, and its half on this machine, before its next call of rootfs.
+
+        Whoever sees the condition fulfilled takes the lock that rootfs needs, so that it doesn't
+        matter how long the kill takes from there.
+        """
+        script = (
+            f"timeout 100 sh -c {quoted(f'until {condition}; do sleep 0.02; done')}"
+            " && exec flock /var/lib/nomade/rootfs sh -c 'echo locked && cat'"
+        )
+        with subprocess.Popen(
+            [PODMAN, "exec", "--interactive", self.container, "sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as lock:
+            started = run()
+            said = lock.stdout.readline() if lock.stdout else b""
+            started.kill()
+            assert said == b"locked\n", f"never so: {condition}"
+            self.sh("pkill -KILL -x python3 && while pgrep -x python3; do sleep 0.02; done || true")
+            lock.communicate()
 
     def booted(self) -> None:
         """Wait until it is up; nobody is connected any more."""
@@ -154,6 +222,8 @@ class Town:
     directory = RUN / "inventories/town"
     var = RUN / "var/town"
     runs = 0
+    # every password that was ever in force
+    passwords: ClassVar[set[str]] = set()
 
     def start(
         self,
@@ -208,6 +278,18 @@ class Town:
         print(f"{playbook} {' '.join(arguments)}: exit {done.code} after {done.seconds:.1f} s")
         return done
 
+    def without_vpn(self, machine: str) -> None:
+        """Remove the VPN from a laptop, its key included."""
+        subprocess.run(
+            [
+                *("ansible", f"--inventory={self.directory}", machine, "--become"),
+                *("--module-name=include_role", "--args=name=vpn_client tasks_from=absent"),
+                "--extra-vars=vpn_client_remove_key=true",
+            ],
+            cwd=PROJECT,
+            check=True,
+        )
+
     @contextlib.contextmanager
     def register(self, **cells: dict[str, str]) -> Iterator[None]:
         """Write other cells into the register for a while: register(management_address={...})."""
@@ -233,7 +315,7 @@ class Town:
         file.write_text(yaml.safe_dump({**known, **settings}), encoding="utf-8")
 
     def unseal(self, record: Path) -> str:
-        """Open a record with the town's key, as its safe would."""
+        """Open a record with the town's key."""
         command = [
             "age",
             "--decrypt",
@@ -241,7 +323,14 @@ class Town:
             str(self.var / "town.age-identity"),
             str(record),
         ]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        self.passwords.add(done.stdout.strip())
+        return done.stdout.strip()
+
+    def unseal_all(self) -> None:
+        """Open every record there is."""
+        for record in (self.directory / "records").glob("*-passwords/*.age"):
+            self.unseal(record)
 
 
 def podman(*words: str, stdin: str = "") -> str:
@@ -274,45 +363,11 @@ def wait_for(condition: Any, seconds: float = 30) -> float:
     return time.monotonic() - began
 
 
-class Processes:
-    """What every process of the controller and of the machines was called while it was watched.
-
-    The machines' processes are the host's as well. A short-lived one may escape a single look; a
-    secret on a command line shows up on several machines and in several runs.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing seen."""
-        self.seen: set[bytes] = set()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin to watch."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop watching."""
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        looks: dict[str, int] = {}
-        while not self._ended.wait(0.02):
-            now = [entry.name for entry in os.scandir("/proc") if entry.name.isdigit()]
-            looks = {name: looks.get(name, 0) + 1 for name in now}
-            for name in now:
-                # A process gets its command line a moment after its number.
-                if looks[name] <= 5:
-                    with contextlib.suppress(OSError):
-                        self.seen.add(Path("/proc", name, "cmdline").read_bytes())
-
-
 # --- The story: each state of the town is reached once ----------------------------------------
 
 FULL = ("--tmpfs", "/var:rw,exec,suid,dev,mode=755,size=300m")
-FRENCH = {"LC_ALL": "fr_FR.UTF-8"}
+# Ansible insists on a locale that exists: this one says so, with the contents of another.
+FRENCH = {"LC_ALL": "fr_FR.UTF-8", "LOCPATH": str(RUN / "locale")}
 
 
 @pytest.fixture(scope="session")
@@ -340,26 +395,22 @@ def gateway() -> Machine:
 
 
 @pytest.fixture(scope="session")
-def processes() -> Processes:
-    """Return what processes were called during the runs that handle secrets."""
-    return Processes()
-
-
-@pytest.fixture(scope="session")
 def planned(town: Town) -> Done:
     """Ask in check mode what would be done to the untouched town."""
     return town.play("site", "--check", "--diff")
 
 
 @pytest.fixture(scope="session")
-def first_day(town: Town, laptop_12: Machine, processes: Processes) -> Done:
+def first_day(town: Town, laptop_12: Machine) -> Done:
     """Equip the town while the disk of laptop-12 is full; the first wave is wholly absent."""
     laptop_12.again(*FULL)
     laptop_12.sh(
         "fallocate --length $(df --output=avail --block-size=1 /var | tail -n 1) /var/ballast"
     )
-    with processes:
-        return town.play("site", "-vvv", environment=FRENCH)
+    shutil.copytree("/usr/lib/locale/C.utf8", RUN / "locale/fr_FR.utf8", dirs_exist_ok=True)
+    done = town.play("site", "-vvv", environment=FRENCH)
+    town.unseal_all()
+    return done
 
 
 @pytest.fixture(scope="session")

@@ -165,7 +165,7 @@ def summary(machines: list[Machine]) -> str:
 
 
 def paint(line: str, state: str) -> str:
-    """Colour a line by its state: green, red, cyan for what was only planned, yellow for waiting."""
+    """Colour a line by its state: green, red, cyan for a plan, yellow for what waits."""
     code = {"ok": "32", "failed": "31", "skipped": "31", "planned": "36"}.get(state, "33")
     return f"\033[{code}m{line}\033[0m"
 

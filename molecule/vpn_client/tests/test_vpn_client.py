@@ -376,6 +376,22 @@ def test_handshake_check(laptop: str) -> None:
 
 
 @each_laptop
+def test_watch_check(laptop: str) -> None:
+    unit = "nomade-vpn-watch"
+    with broken(laptop, f"systemctl stop {unit}", f"systemctl start {unit}"):
+        assert_red(laptop, "vpn-watch", unit, f"systemctl restart {unit}",
+                   "ne retrouve pas seul sa passerelle")  # fmt: skip
+    assert is_well(laptop, "vpn-watch")
+
+
+@each_laptop
+def test_the_watcher_outlives_many_restarts(laptop: str) -> None:
+    inside(laptop, "for _ in 1 2 3 4 5 6 7 8; do systemctl restart wg-quick@wg0; done")
+    wait_until(lambda: is_well(laptop, "vpn-watch"), 20)
+    wait_until(lambda: fetch(laptop, PAGE) == WELCOME, 20)
+
+
+@each_laptop
 def test_dns_check(laptop: str) -> None:
     with broken("intranet", "systemctl stop intranet-dns", "systemctl start intranet-dns"):
         assert_red(laptop, "vpn-dns", "does not answer for intranet.valbourg.example",

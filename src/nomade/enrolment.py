@@ -40,12 +40,12 @@ def refusal(asset: str, found: Mapping[str, str], accepted: Collection[str]) -> 
     lines = "".join(f"\n  {name}  ({detail})" for name, detail in waiting.items())
     return (
         tr(
-            f"{asset}: ways into this machine that are not the town's: {len(waiting)}; nothing was "
-            "changed on it: remove them there, or accept each by name (in host_vars or with "
+            f"{asset}: ways into this machine that are not the town's: {len(waiting)}; it is not "
+            "enrolled until you remove them there, or accept each by name (in host_vars or with "
             f"-e '{names}'):",
-            f"{asset} : accès qui ne sont pas ceux de la ville : {len(waiting)} ; rien "
-            "n'y a été changé : retirez-les, ou acceptez chacun par son nom (dans host_vars ou "
-            f"avec -e '{names}') :",
+            f"{asset} : accès qui ne sont pas ceux de la ville : {len(waiting)} ; elle n'est pas "
+            "enrôlée tant que vous ne les retirez pas, ou n'acceptez pas chacun par son nom (dans "
+            f"host_vars ou avec -e '{names}') :",
         )
         + lines
     )

@@ -61,7 +61,9 @@ def enrol(town: Path, address: Callable[[str], str]) -> Callable[..., Done]:
         **variables: Any,
     ) -> Done:
         command = ["ansible-playbook", "-i", str(town), str(PROJECT / "playbooks" / "enrol.yml")]
-        command += ["-e", json.dumps({"asset": asset, "address": address(asset), **variables})]
+        if asset in MACHINES:
+            variables = {"address": address(asset), **variables}
+        command += ["-e", json.dumps({"asset": asset, **variables})]
         for name, secret in (("connection", password), ("become", become_password)):
             if secret:  # as --ask-pass and --ask-become-pass, without a keyboard
                 file = RUN / "private" / f"{name}-password"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from subprocess import CompletedProcess
 from typing import Any
@@ -103,11 +102,3 @@ def test_what_is_there_is_listed(machine: Callable[[str], Any], playbook: Playbo
         "sudo sh -c 'userdel --remove jdupont; userdel daemonlike; "
         "rm -r /etc/sssd /etc/sudoers.d/jdupont /etc/ssh/sshd_config.d/90-ca.conf'"
     )
-
-
-def test_it_is_one_quick_call(playbook: Playbook) -> None:
-    start = time.monotonic()
-    assert playbook("converge.yml").returncode == 0
-    seconds = time.monotonic() - start
-    print(f"two machines: {seconds:.1f} s")
-    assert seconds < 20

@@ -46,8 +46,7 @@ scenario-%: setup
 	@scripts/scenario $*
 
 faults: setup ## kill runs half-way and see the next one converge
-	@mkdir -p var/junit
-	@pytest -q tests/faults --junitxml=var/junit/faults.xml
+	@PYTEST_ADDOPTS='-k faults' scripts/scenario town
 
 docs: setup ## write the roles' READMEs and the page of settings from their specifications
 	@scripts/role_readme.py

@@ -29,8 +29,8 @@ PODMAN = str(PROJECT / "rig/podman")
 CALLBACKS = (PROJECT / "plugins/callback", PROJECT / "molecule/town/callback")
 
 FINGERPRINT = r"""
-find / -xdev \( -path /var/log -o -path /tmp -o -path /run -o -path '/var/lib/systemd/tim*' \
-    -o -path /var/lib/private \) -prune -o -printf '%p %y %s %m %U %T@ %C@\n' | sort
+find / -xdev \( -path /var/log -o -path /tmp -o -path /run -o -path /var/tmp \
+    -o -path '/var/lib/systemd/tim*' -o -path /var/lib/nomade/vpn-peers \) -prune -o -printf '%p %y %s %m %U %T@ %C@\n' | sort
 """
 
 # the machine; and a task that changed something, or a file or unit that was changed
@@ -172,6 +172,14 @@ class Machine:
         plain = [word for word in made[1:-1] if word not in options]
         podman(*plain, *options, image)
         self.booted()
+
+    def brought_by_packages(self, changes: set[Change]) -> set[Change]:
+        """Return the changes that are a directory of an installed package.
+
+        Check mode names a directory that is missing; the real run finds that a package brought it.
+        """
+        owned = {path for path in self.sh("cat /var/lib/dpkg/info/*.list").splitlines()}
+        return {(name, what) for name, what in changes if what.removeprefix("installed ") in owned}
 
     def fingerprint(self) -> set[str]:
         """Return everything on it but what changes by itself or because somebody logs in."""

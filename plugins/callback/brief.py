@@ -42,7 +42,7 @@ BOOKKEEPING = (
 SAID = ("msg", "stdout", "stderr", "module_stdout", "module_stderr")
 
 
-class CallbackModule(Default):  # type: ignore[misc]
+class CallbackModule(Default):
     """Ansible's default, shorter."""
 
     CALLBACK_NAME = "brief"

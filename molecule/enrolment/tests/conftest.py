@@ -109,27 +109,26 @@ user, password = sys.stdin.read().split("\n")[:2]
 child, terminal = pty.fork()
 if child == 0:
     os.execvp("login", ["login", user])
-seen = ""
-def wait(text, seconds=15):
-    global seen
-    end = time.monotonic() + seconds
-    while text not in seen:
-        if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
-            print(seen); sys.exit(1)
-        try:
-            seen += os.read(terminal, 4096).decode(errors="replace")
-        except OSError:
-            print(seen); sys.exit(1)
-def type_(text):
-    global seen
-    seen = ""
-    os.write(terminal, (text + "\n").encode())
-wait("assword")
-type_(password)
-wait("$ ")
-type_("sudo -k; sudo --prompt=SUDO: sh -c 'echo IS_$(id -un)'")
-wait("SUDO:")
-type_(password)
+
+def wait(text):
+    seen, end = "", time.monotonic() + 60
+    while text not in seen and "incorrect" not in seen and time.monotonic() < end:
+        if select.select([terminal], [], [], 1)[0]:
+            try:
+                seen += os.read(terminal, 4096).decode(errors="replace")
+            except OSError:
+                break
+    print(repr(seen))
+    if text not in seen:
+        sys.exit(1)
+
+def answer(text, line):
+    wait(text)
+    os.write(terminal, (line + "\n").encode())
+
+answer("assword", password)
+answer("$ ", "sudo -k; sudo --prompt=SUDO: sh -c 'echo IS_$(id -un)'")
+answer("SUDO:", password)
 wait("IS_root")
 print("ROOT AT THE KEYBOARD")
 """
@@ -149,12 +148,12 @@ def log_in(keyboard: Callable[..., str]) -> Callable[[str, str, str], bool]:
 
 
 @pytest.fixture(scope="session")
-def ssh_by_password(address: Callable[[str], str]) -> Callable[[str, str, str], int]:
+def ssh_by_password(address: Callable[[str], str], town: Path) -> Callable[[str, str, str], int]:
     """Return ssh's exit code for a login and a password."""
 
     def run(name: str, user: str, password: str) -> int:
-        options = ["PubkeyAuthentication=no", "ControlPath=none", "StrictHostKeyChecking=no"]
-        options += ["UserKnownHostsFile=/dev/null", "NumberOfPasswordPrompts=1"]
+        options = ["PubkeyAuthentication=no", "ControlPath=none", "NumberOfPasswordPrompts=1"]
+        options += [f"UserKnownHostsFile={town}/known_hosts", f"HostKeyAlias={name}"]
         command = ["sshpass", "-e", "ssh", "-F", str(RUN / "ssh_config")]
         command += [word for option in options for word in ("-o", option)]
         command += ["-l", user, address(name), "true"]

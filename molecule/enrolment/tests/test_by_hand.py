@@ -35,18 +35,21 @@ testinfra_hosts: list[str] = []
         ([], {"fingerprint": "SHA256:" + 43 * "A"}, "doesn't show the host key SHA256:AAAA"),
         (USER, {"password": "no"}, "lets in neither nomade by key nor installateur with this"),
         (USER, {**PASSWORDS, "become_password": ""}, "type root's password (su)"),
+        # the machine that the register calls vb-other, at by-hand's address
+        (USER, {**PASSWORDS, "asset": "vb-other"}, "VB-HAND-1 is by-hand's in the register"),
         (["--check", *USER], PASSWORDS, "it has no Python, without which check mode sees nothing"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(
     enrol: Enrol,
     keyboard: Keyboard,
+    address: Callable[[str], str],
     arguments: list[str],
     variables: dict[str, Any],
     sentence: str,
 ) -> None:
-    asset = variables.get("asset", NAME)
-    done = enrol(asset, *arguments, **{k: v for k, v in variables.items() if k != "asset"})
+    given = {"address": address(NAME), **variables}
+    done = enrol(given.pop("asset", NAME), *arguments, **given)
     assert done.code != 0
     assert done.output.count("fatal: ") == 1
     assert sentence in done.words
@@ -97,6 +100,28 @@ def test_a_second_run_needs_no_password_and_changes_nothing(enrol: Enrol) -> Non
     assert (done.code, done.changed) == (0, ["0", "0"])
 
 
+def test_the_wrong_machine_is_left_alone(
+    enrol: Enrol, keyboard: Keyboard, town: Path, address: Callable[[str], str]
+) -> None:
+    keyboard(NAME, "touch /srv/before")
+    changed = "find /etc /usr /var/lib/nomade /home -newer /srv/before -type f"
+    other_serial = enrol("vb-other", address=address(NAME))
+    assert other_serial.code != 0
+    assert "VB-HAND-1 is by-hand's in the register: nothing was changed" in other_serial.words
+    assert other_serial.output.count("fatal: ") == 1
+    known_hosts = town / "known_hosts"
+    pinned = known_hosts.read_text()
+    known_hosts.write_text(
+        f"{NAME} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG0b8rYnB9kCk8m8sZk8b9oQeS7mT0yqv1wq0o4yXn3P\n"
+    )
+    other_key = enrol(NAME)
+    known_hosts.write_text(pinned)
+    assert other_key.code != 0
+    assert "if the machine was reinstalled, forget the old key: ssh-keygen -R" in other_key.words
+    assert other_key.output.count("fatal: ") == 1
+    assert keyboard(NAME, changed) == ""
+
+
 def test_the_console_password_works_at_the_keyboard_and_nowhere_else(
     opened: Callable[[Path], str],
     log_in: Callable[[str, str, str], bool],
@@ -115,8 +140,72 @@ def test_the_console_password_works_at_the_keyboard_and_nowhere_else(
     public = (RUN / "id_ed25519.pub").read_text()
     keyboard(NAME, "cat > ~secours/.ssh/authorized_keys", stdin=public)
     ssh = ["ssh", "-F", str(RUN / "ssh_config"), "-o", "ControlPath=none", "-o", "BatchMode=yes"]
-    ssh += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    ssh += ["-o", f"UserKnownHostsFile={town}/known_hosts", "-o", f"HostKeyAlias={NAME}"]
     ip = keyboard(NAME, "hostname -I").split()[0]
     assert subprocess.run([*ssh, f"nomade@{ip}", "true"], check=False).returncode == 0
     assert subprocess.run([*ssh, f"secours@{ip}", "true"], check=False).returncode != 0
     keyboard(NAME, "rm -r ~secours/.ssh")
+
+
+def test_the_password_is_renewed_on_demand_and_seen_nowhere(
+    enrol: Enrol,
+    opened: Callable[[Path], str],
+    log_in: Callable[[str, str, str], bool],
+    keyboard: Keyboard,
+    town: Path,
+) -> None:
+    record = town / "records" / "console-passwords" / f"{NAME}.age"
+    old = opened(record)
+    watcher = subprocess.Popen(
+        ["python3", "-c", WATCH], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
+    done = enrol(NAME, "--tags", "console_password", "-vvv")
+    lines, _ = watcher.communicate("\n")
+    assert done.code == 0
+    new = opened(record)
+    assert new != old
+    assert log_in(NAME, "secours", new)
+    assert not log_in(NAME, "secours", old)
+    assert not record.with_name(record.name + ".new").exists()
+    hashed = keyboard(NAME, "getent shadow secours").split(":")[1]
+    assert "ansible-playbook" in lines  # it did watch
+    for secret in (new, hashed):
+        assert secret not in done.output
+        assert secret not in lines
+        assert secret not in keyboard(NAME, "journalctl --no-pager")
+        found = "find / -xdev -type f -perm -o=r -not -path '/proc/*' -exec grep -lF -f /run/s {} +"
+        keyboard(NAME, "umask 077; cat > /run/s", stdin=secret + "\n")
+        assert keyboard(NAME, found, check=False) == ""
+    for path in (RUN / "inventories").rglob("*"):
+        assert not path.is_file() or new not in path.read_text(errors="replace")
+
+
+WATCH = """
+import select, sys
+from pathlib import Path
+seen = set()
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            seen.add(path.read_bytes().replace(b"\\0", b" ").decode(errors="replace"))
+        except OSError:
+            pass
+print("\\n".join(seen))
+"""
+
+
+def test_a_renewal_that_was_killed_is_made_good(
+    enrol: Enrol,
+    opened: Callable[[Path], str],
+    log_in: Callable[[str, str, str], bool],
+    town: Path,
+) -> None:
+    record = town / "records" / "console-passwords" / f"{NAME}.age"
+    before = opened(record)
+    # killed after the new record was written and before the machine heard of it
+    record.with_name(record.name + ".new").write_bytes(record.read_bytes())
+    assert enrol(NAME).code == 0
+    after = opened(record)
+    assert after != before
+    assert log_in(NAME, "secours", after)
+    assert not record.with_name(record.name + ".new").exists()

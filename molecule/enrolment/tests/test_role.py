@@ -13,13 +13,16 @@ import pytest
 ALONE = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "alone"
 MACHINES = ["debian12", "debian13"]
 SLEEPS = ["suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate"]
+Connect = Callable[[str], Any]
 Playbook = Callable[..., CompletedProcess[str]]
 each_machine = pytest.mark.parametrize("name", MACHINES)
 testinfra_hosts = MACHINES
 
 
+@each_machine
 @pytest.mark.parametrize("sleep", SLEEPS)
-def test_no_sleep_on_mains(host: Any, sleep: str) -> None:
+def test_no_sleep_on_mains(machine: Connect, name: str, sleep: str) -> None:
+    host = machine(name)
     # A machine without a battery counts as on mains (systemd.unit(5), ConditionACPower).
     unit = f"systemd-{sleep}.service"
     # never ask for a sleep that nothing would stop
@@ -30,19 +33,31 @@ def test_no_sleep_on_mains(host: Any, sleep: str) -> None:
     assert "ExecMainStartTimestamp=\n" in shown + "\n"
 
 
+@each_machine
+def test_the_sealed_password_opens_the_machine(
+    name: str, opened: Callable[[Path], str], log_in: Callable[[str, str, str], bool]
+) -> None:
+    record = ALONE / "records" / "console-passwords" / f"{name}.age"
+    assert record.stat().st_mode & 0o077 == 0
+    assert log_in(name, "secours", opened(record))
+
+
 def test_each_machine_has_a_password_of_its_own(opened: Callable[[Path], str]) -> None:
     records = [ALONE / "records" / "console-passwords" / f"{name}.age" for name in MACHINES]
     assert len({opened(record) for record in records}) == len(MACHINES)
 
 
-def test_the_account_is_no_persons(host: Any) -> None:
+@each_machine
+def test_the_account_is_no_persons(machine: Connect, name: str) -> None:
+    host = machine(name)
     user = host.user("secours")
     assert user.uid < 1000  # the login screen doesn't show it
     assert "denyusers secours" in host.check_output("sudo sshd -T")
 
 
-def test_handed_over_it_may_sleep_again(host: Any, playbook: Playbook) -> None:
-    name = host.check_output("hostname")
+@each_machine
+def test_handed_over_it_may_sleep_again(machine: Connect, playbook: Playbook, name: str) -> None:
+    host = machine(name)
     assert playbook("change.yml", f"--limit={name}", entry="handover").returncode == 0
     for sleep in SLEEPS:
         unit = f"systemd-{sleep}.service"
@@ -51,8 +66,9 @@ def test_handed_over_it_may_sleep_again(host: Any, playbook: Playbook) -> None:
     assert host.user("secours").exists
 
 
-def test_removed_it_leaves_nothing(host: Any, playbook: Playbook) -> None:
-    name = host.check_output("hostname")
+@each_machine
+def test_removed_it_leaves_nothing(machine: Connect, playbook: Playbook, name: str) -> None:
+    host = machine(name)
     assert playbook("change.yml", f"--limit={name}", entry="absent").returncode == 0
     assert not host.user("secours").exists
     assert not host.package("smartmontools").is_installed

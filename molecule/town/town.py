@@ -30,7 +30,8 @@ CALLBACKS = (PROJECT / "plugins/callback", PROJECT / "molecule/town/callback")
 
 FINGERPRINT = r"""
 find / -xdev \( -path /var/log -o -path /tmp -o -path /run -o -path /var/tmp \
-    -o -path '/var/lib/systemd/tim*' -o -path /var/lib/nomade/vpn-peers \) -prune -o -printf '%p %y %s %m %U %T@ %C@\n' | sort
+    -o -path '/var/lib/systemd/tim*' -o -path /var/lib/nomade/vpn-peers \) -prune \
+    -o -printf '%p %y %s %m %U %T@ %C@\n' | sort
 """
 
 # the machine; and a task that changed something, or a file or unit that was changed
@@ -178,7 +179,7 @@ class Machine:
 
         Check mode names a directory that is missing; the real run finds that a package brought it.
         """
-        owned = {path for path in self.sh("cat /var/lib/dpkg/info/*.list").splitlines()}
+        owned = set(self.sh("cat /var/lib/dpkg/info/*.list").splitlines())
         return {(name, what) for name, what in changes if what.removeprefix("installed ") in owned}
 
     def fingerprint(self) -> set[str]:

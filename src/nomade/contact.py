@@ -106,9 +106,9 @@ def way_in(asset: str, user: str, probe: str, *, has_become_password: bool, meth
         raise ContactError(
             tr(
                 f"{asset}: this machine runs {name}, and only Debian can be enrolled: rebuild it "
-                "(playbooks/rebuild.yml).",
+                "(docs/operate.md).",
                 f"{asset} : cette machine est sous {name}, et seule une Debian s'enrôle : "
-                "réinstallez-la (playbooks/rebuild.yml).",
+                "réinstallez-la (docs/operate.fr.md).",
             )
         )
     return WayIn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from ansible import constants as C  # noqa: N812 - Ansible's own name for it
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
 
@@ -92,11 +93,24 @@ class CallbackModule(Default):
             result.pop("exception", None)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """Set a failure apart."""
-        super().v2_runner_on_failed(result, ignore_errors)
-        self._display.display("")
+        """Set a failure apart; what the playbook itself decides (fail) is one sentence."""
+        if self._display.verbosity or result.task.action.rpartition(".")[2] != "fail":
+            super().v2_runner_on_failed(result, ignore_errors)
+            self._display.display("")
+        else:
+            self._say(result, "fatal", C.COLOR_ERROR, str(result.result.get("msg", "")))
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Set a failure apart."""
-        super().v2_runner_on_unreachable(result)
-        self._display.display("")
+        """Set a failure apart; where it is expected, the table says more."""
+        if self._display.verbosity or not result.task.ignore_unreachable:
+            super().v2_runner_on_unreachable(result)
+            self._display.display("")
+        else:
+            self._say(result, "unreachable", C.COLOR_UNREACHABLE)
+
+    def _say(self, result: Any, what: str, colour: str, text: str = "") -> None:
+        """Show one line about a machine, beneath the name of its task."""
+        if self._last_task_banner != result.task._uuid:
+            self._print_task_banner(result.task)
+        line = f"{what}: [{self.host_label(result)}]"
+        self._display.display(f"{line}: {text}" if text else line, color=colour)

@@ -117,7 +117,10 @@ def wait(text):
             try:
                 seen += os.read(terminal, 4096).decode(errors="replace")
             except OSError:
-                break
+                # login(1) hangs the terminal up and opens it again; in between nothing can be read
+                if os.waitpid(child, os.WNOHANG)[0]:
+                    break
+                time.sleep(0.1)
     print(repr(seen))
     if text not in seen:
         sys.exit(1)

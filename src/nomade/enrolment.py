@@ -297,6 +297,8 @@ def not_in_register(asset: str, town: Path) -> str:
     except (OSError, UnicodeDecodeError, IndexError):
         line = f"{asset},…"
     return tr(
-        f"{asset} is not in the register: add its line to {register}, for example: {line}",
-        f"{asset} n'est pas dans le registre : ajoutez sa ligne à {register}, par exemple : {line}",
+        f"{asset} is not in the register: add its line to {register} (a server's to servers.yml), "
+        f"for example: {line}",
+        f"{asset} n'est pas dans le registre : ajoutez sa ligne à {register} (celle d'un serveur à "
+        f"servers.yml), par exemple : {line}",
     )

@@ -6,23 +6,20 @@ elsewhere may remember it. Hence a file that only grows, and not an address comp
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import datetime
-import fcntl
 import io
 import json
-import os
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
+from nomade import files
 from nomade.i18n import tr
 from nomade.register import FILE as REGISTER
 from nomade.register import Machine, read_register
@@ -178,7 +175,7 @@ def allocate(
     Returns the new allocations. The networks are read from the town's variables unless given.
     Runs side by side wait for each other; a run that dies leaves the file as it was.
     """
-    with _locked(town):
+    with files.locked(town):
         machines = read_register(town / REGISTER)
         _refuse_unfit(machines, tags)
         table, allocations = _read(town / FILE)
@@ -240,17 +237,6 @@ def _free_addresses(
             yield ipv4, ipv6
 
 
-@contextlib.contextmanager
-def _locked(town: Path) -> Iterator[None]:
-    """Hold the town's directory for one writer at a time; a process that dies lets go of it."""
-    directory = os.open(town, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(directory)
-
-
 def _append(path: Path, table: Table, new: Iterable[Allocation]) -> None:
     """Add lines to the file in one step: after a crash it is the old one or the new one."""
     path = path.resolve()
@@ -261,23 +247,8 @@ def _append(path: Path, table: Table, new: Iterable[Allocation]) -> None:
     writer = csv.DictWriter(text, table.header, delimiter=table.delimiter, lineterminator=line_end)
     for allocation in new:
         writer.writerow({column: getattr(allocation, column) for column in COLUMNS})
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(old if old.endswith(b"\n") else old + line_end.encode())
-            file.write(text.getvalue().encode())
-            os.fchmod(file.fileno(), path.stat().st_mode & 0o777 if path.exists() else 0o644)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    kept = old if old.endswith(b"\n") else old + line_end.encode()
+    files.replace(path, kept + text.getvalue().encode(), files.mode_of(path))
 
 
 # The networks ------------------------------------------------------------------------------------

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
-import fcntl
 import hashlib
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from nomade import files
 
 
 class NoAnswerError(Exception):
@@ -100,7 +99,7 @@ def pin(known_hosts: Path, name: str, key: HostKey, *, dry_run: bool = False) ->
     Raises ValueError if another key of the same type is pinned: forgetting one is for a person.
     """
     known_hosts.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(known_hosts.parent):
+    with files.locked(known_hosts.parent):
         old = pinned(known_hosts, name)
         if key in old:
             return False
@@ -117,26 +116,4 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a file so that a reader, or a crash, finds the old one or the new one."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    staged = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.chmod(path.stat().st_mode & 0o777 if path.exists() else mode)
-        staged.replace(path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold a directory for one writer at a time; a process that dies lets go of it."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    files.replace(path, text.encode(), files.mode_of(path, mode))

@@ -10,16 +10,15 @@ The shape of the file (`var/<town>/equip.json`, `check.json`)::
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import tempfile
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nomade import files
 from nomade.i18n import is_french, tr
 
 # What a capability of a machine can be, as said to people: English, French.
@@ -196,8 +195,5 @@ def remember(path: Path, machines: Iterable[Machine], today: str) -> None:
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(document, stream, ensure_ascii=False, indent=2)
-        stream.write("\n")
-    Path(temporary).replace(path)
+    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    files.replace(path, text.encode(), 0o600)

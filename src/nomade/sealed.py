@@ -6,13 +6,13 @@ A password made here exists in this process's memory and nowhere else: it goes t
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
-import tempfile
 from pathlib import Path
 
 from ansible.utils.encrypt import do_encrypt
+
+from nomade import files
 
 # Letters that sit on the same key of an AZERTY and a QWERTY keyboard (no a, m, q, w, z, and no
 # digits, which are shifted in France), without those that a reader mixes up (i, l, o): the login
@@ -62,29 +62,9 @@ def seal(password: str, recipient: Path, record: Path) -> None:
         raise SealError(f"{recipient}: age can't encrypt to this key: {words[0] if words else '?'}")
     try:
         record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(record, age.stdout)
+        files.replace(record, age.stdout, 0o600)
     except OSError as error:
         raise SealError(f"{record}: the record can't be written: {error.strerror}") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write the file atomically and wait until the disk has it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    staged = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def new_sealed(recipient: Path, record: Path) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nomade import files
 from nomade.hostkeys import write_atomically
 
 
@@ -37,7 +35,8 @@ def publish(
     if dry:
         return True, read(keys, host)
     keys.mkdir(parents=True, exist_ok=True)
-    with _locked(keys):
+    # one at a time looks for twins and writes: Ansible's forks run side by side
+    with files.locked(keys):
         if twins := sorted(p.stem for p in keys.glob("*.pub") if _is(p, key) and p.stem != host):
             raise TwinError(
                 f"{host}: its VPN key is also that of {', '.join(twins)}: one disk was copied from "
@@ -61,14 +60,3 @@ def _remember(path: Path, line: str) -> None:
         file.write(f"{now} {line}\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Let one process at a time look for twins and write: Ansible's forks run side by side."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -46,6 +46,12 @@ def test_both_families_have_addresses(addresses):
         assert legs["lan"]["ipv6"]
 
 
+def test_interfaces_stand_in_the_order_of_the_networks(machine, addresses):
+    for interface, network in (("eth0", "lan"), ("eth1", "other")):
+        shown = machine("debian13").check_output("ip -br address show %s", interface)
+        assert addresses["debian13"][network]["ipv4"] + "/" in shown
+
+
 def test_networks_lead_nowhere(host):
     for address in ("198.51.100.1", "2001:db8::1"):
         refused = host.run(f"ping -c 1 -W 2 {address}")

@@ -462,6 +462,11 @@ def interrupted(root: Path) -> List[str]:
     return left
 
 
+def installed(root: Path) -> List[str]:
+    """Return the roles whose files are on the machine: the manifests that `rootfs` keeps."""
+    return sorted(path.parent.name for path in (root / "var/lib/nomade/rootfs").glob("*/manifest.json"))
+
+
 def survey(root: Path, params: Json) -> Json:
     """Return everything at once."""
     known = set(params["known_accounts"])
@@ -486,6 +491,7 @@ def survey(root: Path, params: Json) -> Json:
         foreign_keys=foreign_keys(root, known),
         foreign_sshd=foreign_sshd(root, files),
         directory_services=directory_services(root),
+        installed=installed(root),
         interrupted=interrupted(root),
         accounts=where_accounts_live(root, params["accounts"]),
         password_set=password_set(root, params["accounts"]),

@@ -1,4 +1,4 @@
-"""What the module identity finds of an installation that was cut short."""
+"""What the module identity finds of earlier runs of ours."""
 
 from __future__ import annotations
 
@@ -78,3 +78,14 @@ def test_an_installation_that_is_under_way(identity: ModuleType, machine: Path) 
         assert identity.interrupted(machine) == []
         other.communicate()
     assert identity.interrupted(machine) == ["dpkg"]
+
+
+def test_the_roles_whose_files_are_there(identity: ModuleType, machine: Path) -> None:
+    """Not those of which check mode only looked, nor those that were removed."""
+    manifests = machine / "var/lib/nomade/rootfs"
+    for role in ("vpn_client", "workstation", "planned"):
+        (manifests / role).mkdir(parents=True)
+    assert identity.installed(machine) == []
+    for role in ("vpn_client", "workstation"):
+        (manifests / role / "manifest.json").write_text("{}")
+    assert identity.installed(machine) == ["vpn_client", "workstation"]

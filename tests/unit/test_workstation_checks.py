@@ -7,7 +7,9 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,44 @@ def test_camera(machine: Machine) -> None:
     assert (*said(result), result.perfdata) == ("OK", "HD Camera", "cameras=1;;;0")
 
 
+def test_camera_free(machine: Machine) -> None:
+    def check() -> tuple[str, str]:
+        return said(checks.camera_free(machine.sys, machine.proc))
+
+    def opens(number: int, name: str, node: str) -> None:
+        machine.write(f"proc/{number}/comm", name)
+        (machine.proc / f"{number}/fd").mkdir()
+        (machine.proc / f"{number}/fd/3").symlink_to(node)
+
+    opens(40, "mail", "/dev/null")
+    assert check() == ("OK", "no camera that could be in use")
+    for device in ("video0", "video1"):
+        machine.write(f"sys/class/video4linux/{device}/index", device[-1])
+    machine.write("proc/uptime", "9 9")
+    (machine.proc / "41").mkdir()  # somebody else's: nothing in it can be read
+    assert check() == ("OK", "no program uses the camera")
+    opens(42, "firefox-esr", "/dev/video1")
+    opens(43, "cheese", "/dev/video0")
+    assert check() == ("WARNING", "the camera is in use by cheese, firefox-esr")
+
+
+def test_network(machine: Machine) -> None:
+    def check(*names: str) -> tuple[str, str]:
+        links = [{"ifname": name, "addr_info": [{"local": "192.0.2.7"}]} for name in names]
+        machine.write("links.json", json.dumps([*links, {"ifname": "wlan1", "addr_info": []}]))
+        machine.tool("ip", f'while read -r line; do echo "$line"; done < {machine.root}/links.json')
+        return said(checks.network(machine.sys))
+
+    machine.write("sys/class/net/wg0/uevent", "DEVTYPE=wireguard")
+    machine.write("sys/class/net/tun0/tun_flags", "0x1001")
+    nowhere = ("CRITICAL", "this machine is not connected to any network")
+    assert check() == nowhere
+    assert check("lo", "wg0", "tun0") == nowhere
+    assert check("wlp2s0", "eth0", "wg0") == ("OK", "connected by eth0, wlp2s0")
+    machine.tool("ip", "exit 1")
+    assert checks.network(machine.sys).status == "UNKNOWN"
+
+
 PCM = """\
 00-00: ALC257 Analog : ALC257 Analog : playback 1 : capture 1
 00-03: HDMI 0 : HDMI 0 : playback 1
@@ -162,6 +202,23 @@ def test_microphone_of_the_session(machine: Machine) -> None:
     for answer, status in (("Mute: no", "OK"), ("Mute: yes", "CRITICAL")):
         machine.tool("pactl", f"echo '{answer}'")
         assert microphone(machine)[0] == status
+
+
+def test_microphone_that_only_the_session_knows(machine: Machine) -> None:
+    """A Bluetooth headset is no sound card."""
+    machine.tool("pactl", "exit 1")
+    inspected = '  * node.description = "Casque"\\n    media.class = "Audio/Source"\\n'
+    machine.tool(
+        "wpctl", f"[ $1 = inspect ] && printf '{inspected}' || echo 'Volume: 0.40 [MUTED]'"
+    )
+    assert microphone(machine) == ("CRITICAL", "the microphone is muted")
+    machine.tool("wpctl", f"[ $1 = inspect ] && printf '{inspected}' || echo 'Volume: 0.40'")
+    assert microphone(machine) == ("OK", "Casque")
+    machine.tool("wpctl", "exit 1")
+    machine.tool("pactl", "[ $1 = get-default-source ] && echo card.monitor")
+    assert microphone(machine) == ("WARNING", "this machine has no microphone")
+    machine.tool("pactl", "[ $1 = get-default-source ] && echo headset || echo 'Mute: no'")
+    assert microphone(machine) == ("OK", "headset")
 
 
 @pytest.mark.parametrize(
@@ -210,9 +267,62 @@ def test_clock(machine: Machine, answer: str, uptime: int, status: str) -> None:
     machine.tool("systemd-detect-virt", "exit 1")
     machine.tool("timedatectl", f"printf '{answer}\\n'")
     machine.write("proc/uptime", f"{uptime}.00 9.00")
-    assert checks.clock(machine.proc).status == status
+    assert checks.clock(machine.proc, ["127.0.0.1"]).status == status
     machine.tool("systemd-detect-virt", "exit 0")
-    assert checks.clock(machine.proc).status == "OK"
+    assert checks.clock(machine.proc, ["127.0.0.1"]).status == "OK"
+
+
+class TimeServer(threading.Thread):
+    """A time server that is wrong by as much as a test wants."""
+
+    def __init__(self, wrong: float) -> None:
+        super().__init__(daemon=True)
+        self.wrong = wrong
+        self.line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.line.bind(("127.0.0.1", 0))
+
+    def run(self) -> None:
+        question, address = self.line.recvfrom(512)
+        assert question[0] & 7 == 3
+        now = int((time.time() + self.wrong + checks.NTP_EPOCH) * 2**32)
+        self.line.sendto(b"\x24\x02" + bytes(38) + now.to_bytes(8, "big"), address)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "en", "fr"),
+    [
+        (2 * DAY, "the clock is 2 days slow", "l'horloge retarde de 2 jours"),
+        (-2 * DAY, "the clock is 2 days fast", "l'horloge avance de 2 jours"),
+        (3600, "the clock is 60 minutes slow", "l'horloge retarde de 60 minutes"),
+        (-7200, "the clock is 2 hours fast", "l'horloge avance de 2 heures"),
+        (61, "the clock is 1 minute slow", "l'horloge retarde de 1 minute"),
+        (5, "", ""),
+    ],
+)
+@pytest.mark.parametrize("container", [True, False])
+def test_a_clock_that_is_wrong(
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: float,
+    en: str,
+    fr: str,
+    container: bool,
+) -> None:
+    server = TimeServer(wrong)
+    server.start()
+    where = server.line.getsockname()
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, _port, **k: real(*where, **k))
+    machine.tool("systemd-detect-virt", f"exit {int(not container)}")
+    answers = "printf 'NTP=yes\\nNTPSynchronized=no\\n'"
+    machine.tool("timedatectl", f"[ $1 = show ] && {answers} || echo time.example.org")
+    machine.write("proc/uptime", "900.00 9.00")
+    result = checks.clock(machine.proc, ["time.example.org"] if container else [])
+    if en:
+        assert (result.status, result.en, result.fr) == ("CRITICAL", en, fr)
+        assert result.perfdata.startswith("offset=")
+    else:
+        assert (result.status, result.perfdata) == ("OK" if container else "CRITICAL", "")
 
 
 def updates(machine: Machine, days: float, uptime: float, stamp: str = "") -> Any:

@@ -32,6 +32,17 @@ STATES: dict[str, tuple[str, str]] = {
     "skipped": ("not reached", "non atteint"),
     "off": ("-", "-"),
 }
+# Short headings, so that a line of the table fits a screen: English, French; or the name itself.
+HEADINGS: dict[str, tuple[str, str]] = {
+    "workstation": ("Desk", "Poste"),
+    "vpn_client": ("Tunnel", "Tunnel"),
+    "office_suite": ("Office", "Bureau"),
+    "conference_client": ("Meetings", "Visio"),
+    "links": ("Links", "Liens"),
+    "self_service": ("Mon poste", "Mon poste"),
+    "vpn_gateway": ("Gateway", "Passerelle"),
+    "package_cache": ("Packages", "Paquets"),
+}
 # What calls for somebody's attention, worst first.
 BAD = ("failed", "skipped", "waiting", "unproven", "absent")
 
@@ -100,7 +111,7 @@ def render(machines: Iterable[Machine], title: str, *, colour: bool = False) -> 
     head = [
         tr("Machine", "Machine"),
         tr("Person", "Personne"),
-        *names,
+        *(HEADINGS.get(name, (name, name))[french] for name in names),
         tr("Changed", "Changé"),
         tr("Seconds", "Secondes"),
     ]

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, ItemsView, Iterator, Mapping, ValuesView
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +74,44 @@ def run_as(machine: Callable[[str], Machine]) -> Callable[[str, str, str], Resul
     return run
 
 
-@pytest.fixture(scope="session")
-def checks(machine: Callable[[str], Machine]) -> Callable[[str], dict[str, dict[str, Any]]]:
-    """checks("laptop")["vpn-handshake"]["status"]: what nomade-check says now, as root."""
+class Checks(Mapping[str, dict[str, Any]]):
+    """What nomade-check says of a machine when it is asked, by the name of the check."""
 
-    def ask(name: str) -> dict[str, dict[str, Any]]:
-        answer = machine(name).run("sudo nomade-check --refresh --json")
+    def __init__(self, host: Machine) -> None:
+        """Remember which machine it is about."""
+        self.host = host
+
+    def ask(self, *options: str) -> dict[str, dict[str, Any]]:
+        """Run checks as root and return their answers."""
+        answer = self.host.run(" ".join(["sudo nomade-check --refresh --json", *options]))
         return {check["name"]: check for check in json.loads(answer.stdout)["checks"]}
 
-    return ask
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        """Run one check, which takes a tenth of the time of all."""
+        return self.ask("--check", name)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Run all checks."""
+        return iter(self.ask())
+
+    def __len__(self) -> int:
+        """Run all checks."""
+        return len(self.ask())
+
+    def items(self) -> ItemsView[str, dict[str, Any]]:
+        """Run all checks, at once."""
+        return self.ask().items()
+
+    def values(self) -> ValuesView[dict[str, Any]]:
+        """Run all checks, at once."""
+        return self.ask().values()
+
+
+@pytest.fixture(scope="session")
+def checks(machine: Callable[[str], Machine]) -> Callable[[str], Mapping[str, dict[str, Any]]]:
+    """checks("laptop")["vpn-handshake"]["status"]: what nomade-check says now, as root."""
+
+    return lambda name: Checks(machine(name))
 
 
 @pytest.fixture(scope="session")

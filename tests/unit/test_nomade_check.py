@@ -811,6 +811,22 @@ def test_a_capability_without_checks_is_no_good_news(
     assert "no check for the capability vpn (there are: vpn_client)" in capsys.readouterr().out
 
 
+def test_some_checks_alone(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("vpn", "disk", "clock"):
+        machine.check("exit 0", name)
+    assert machine.main("--check", "vpn", "--check", "clock", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["checks"]
+    assert [check["name"] for check in found] == ["vpn", "clock"]
+
+
+def test_a_check_that_nobody_defined_is_no_good_news(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.check("exit 0", "vpn")
+    assert machine.main("--check", "vpn", "--check", "disc") == 3
+    assert "no check has the name disc (there are: vpn)" in capsys.readouterr().out
+
+
 def test_no_checks_at_all_are_no_good_news(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:

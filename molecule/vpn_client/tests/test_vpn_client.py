@@ -74,13 +74,18 @@ def in_since(laptop: str, moment: float) -> bool:
     return age is not None and time.time() - age > moment
 
 
-def checks(machine: str, language: str = "C.UTF-8") -> dict[str, dict[str, Any]]:
-    report = inside(machine, f"LANG={language} nomade-check --json", check=False)
+def checks(machine: str, *options: str, language: str = "C.UTF-8") -> dict[str, dict[str, Any]]:
+    command = f"LANG={language} nomade-check --json {' '.join(options)}"
+    report = inside(machine, command, check=False)
     return {check["name"]: check for check in json.loads(report)["checks"]}
 
 
+def check_of(machine: str, name: str, language: str = "C.UTF-8") -> dict[str, Any]:
+    return checks(machine, "--check", name, language=language)[name]
+
+
 def is_well(machine: str, name: str) -> bool:
-    return str(checks(machine)[name]["status"]) == "OK"
+    return str(check_of(machine, name)["status"]) == "OK"
 
 
 @contextmanager
@@ -342,7 +347,7 @@ def test_all_is_well(laptop: str) -> None:
 
 
 def assert_red(laptop: str, name: str, message: str, english: str, french: str) -> None:
-    check = checks(laptop)[name]
+    check = check_of(laptop, name)
     assert (check["status"], message in check["message"]) == ("CRITICAL", True), check
     assert english in check["remedy"]["en"]
     assert french in check["remedy"]["fr"]
@@ -354,7 +359,7 @@ def test_interface_check(laptop: str) -> None:
     with broken(laptop, f"ip addr del {address}/32 dev wg0", f"ip addr add {address}/32 dev wg0"):
         assert_red(laptop, "vpn-interface", f"lacks its address {address}",
                    "systemctl restart wg-quick@wg0", "Redémarrez le poste")  # fmt: skip
-        assert "il manque au tunnel" in checks(laptop, "fr_FR.UTF-8")["vpn-interface"]["message"]
+        assert "il manque au tunnel" in check_of(laptop, "vpn-interface", "fr_FR.UTF-8")["message"]
     with broken(laptop, "systemctl stop wg-quick@wg0", "systemctl start wg-quick@wg0"):
         assert_red(laptop, "vpn-interface", "no tunnel", "Restart the machine", "Redémarrez")
     assert is_well(laptop, "vpn-interface")

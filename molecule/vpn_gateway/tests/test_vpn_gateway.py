@@ -63,8 +63,8 @@ def peers() -> dict[str, dict[str, Any]]:
 
 
 def check(name: str, language: str = "C.UTF-8") -> dict[str, Any]:
-    report = json.loads(inside("gateway", f"LANG={language} nomade-check --json", check=False))
-    found: dict[str, Any] = {c["name"]: c for c in report["checks"]}[name]
+    command = f"LANG={language} nomade-check --json --check {name}"
+    found: dict[str, Any] = json.loads(inside("gateway", command, check=False))["checks"][0]
     return found
 
 

@@ -48,6 +48,9 @@ scenario-%: setup
 faults: setup ## kill runs half-way and see the next one converge
 	@PYTEST_ADDOPTS='-k faults' scripts/scenario town
 
+bench: setup ## measure what a technician waits for, pyinfra beside it (half an hour, alone on the machine)
+	@tests/bench/bench.py
+
 docs: setup ## write the roles' READMEs and the page of settings from their specifications
 	@scripts/role_readme.py
 

@@ -317,7 +317,7 @@ def test_without_the_policy_the_same_macro_would_run(
     ask: Any, person: Command, root: Command
 ) -> None:
     put(person, "debian12", f"{HOME}/received.odt", documents.open_document("text", "", MARKER))
-    place = "/etc/libreoffice/registry/nomade.xcd"
+    place = "/usr/lib/libreoffice/share/registry/nomade.xcd"
     root("debian12", f"cp -p {place} /root/ && sed -i 's/<value>2</<value>1</' {place}")
     try:
         assert ask("debian12", ("open", [f"{HOME}/received.odt"])) == [[True]]
@@ -366,8 +366,8 @@ FAULTS = {
         "apt-get install --reinstall libreoffice-core",
     ),
     "office-policy": (
-        "mv /etc/libreoffice/registry/nomade.xcd /etc/libreoffice/registry/nomade.away",
-        "mv /etc/libreoffice/registry/nomade.away /etc/libreoffice/registry/nomade.xcd",
+        "mv /usr/lib/libreoffice/share/registry/nomade.xcd /usr/lib/libreoffice/share/registry/nomade.away",
+        "mv /usr/lib/libreoffice/share/registry/nomade.away /usr/lib/libreoffice/share/registry/nomade.xcd",
         "and 1",
         "relancer equip.yml",
     ),
@@ -398,7 +398,7 @@ CONTRADICTION = f"""<?xml version="1.0" encoding="UTF-8"?>
 
 
 def test_a_file_that_contradicts_ours_is_told(root: Command, checks: Checks) -> None:
-    place = "/etc/libreoffice/registry/other.xcd"
+    place = "/usr/lib/libreoffice/share/registry/other.xcd"
     put(root, "debian13", place, CONTRADICTION.encode())
     try:
         red = checks("debian13")["office-policy"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import time
@@ -123,13 +124,11 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
 
 
-def split_remedy(remedy: str) -> tuple[str, str]:
-    """Return what the person can do, and what is left to a technician."""
+def split_remedy(remedy: str) -> str:
+    """Return what the person can do of a remedy; where the technician begins, it ends."""
     sentences = SENTENCE.split(remedy.strip())
-    own = 0
-    while own < len(sentences) and not FOR_TECHNICIANS.search(sentences[own]):
-        own += 1
-    return " ".join(sentences[:own]), " ".join(sentences[own:])
+    own = itertools.takewhile(lambda text: not FOR_TECHNICIANS.search(text), sentences)
+    return " ".join(own)
 
 
 def light_of(check: Mapping[str, Any], texts: Texts, red: Mapping[str, str]) -> Light:
@@ -137,29 +136,21 @@ def light_of(check: Mapping[str, Any], texts: Texts, red: Mapping[str, str]) -> 
     name, language = str(check["name"]), texts.language
     title = texts.of_check(name, "title") or check["title"].get(language) or name
     state = OF_STATUS.get(str(check["status"]), "unknown")
-    message = sentence(str(check["message"]))
     if state == "ok":
-        return Light(name, state, title, texts("word_ok"), message, "", "")
-    remedy = str(check["remedy"].get(language, ""))
+        return Light(name, state, title, texts("word_ok"), "", "", "")
+    said, remedy = sentence(str(check["message"])), sentence(str(check["remedy"].get(language, "")))
+    everything = f"{name} : {said} {remedy}"
     cause = next((cause for cause in texts.causes(name) if cause in red), "")
     if cause:
-        word, advice = texts("word_waiting"), texts("advice_waiting", cause=red[cause])
-        return Light(name, "waiting", title, word, message, advice, remedy)
-    advice, technician = split_remedy(remedy)
-    if own := texts.of_check(name, f"advice_{state}") or texts.of_check(name, "advice"):
-        advice, technician = own, remedy
-    problem = texts.of_check(name, f"problem_{state}") or texts.of_check(name, "problem")
-    if problem:
-        message = f"{problem} {message}"
-    return Light(
-        name=name,
-        state=state,
-        title=title,
-        word=texts(f"word_{state}"),
-        message=message,
-        advice=sentence(advice) or texts("advice_call"),
-        technician=technician,
-    )
+        advice = texts("advice_waiting", cause=red[cause])
+        return Light(name, "waiting", title, texts("word_waiting"), "", advice, everything)
+    if state == "unknown":
+        message, advice = texts("unknown_message"), texts("advice_unknown")
+    else:
+        message = texts.of_check(name, f"problem_{state}") or said
+        advice = texts.of_check(name, f"advice_{state}") or texts.of_check(name, "advice")
+        advice = advice or split_remedy(remedy) or texts("advice_call")
+    return Light(name, state, title, texts(f"word_{state}"), message, advice, everything)
 
 
 def lights_of(checks: Iterable[Mapping[str, Any]], texts: Texts) -> list[Light]:

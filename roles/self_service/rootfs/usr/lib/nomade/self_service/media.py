@@ -23,6 +23,7 @@ ELEMENTS = (
     "level",
     "v4l2src",
     "videoconvert",
+    "videoscale",
     "wavenc",
     "wavparse",
 )
@@ -32,6 +33,7 @@ TONE_BUFFERS = 86  # of 1024 samples at 44.1 kHz: two seconds
 ANSWER_MS = 6000  # a device that says nothing for so long does not answer
 HEARD_DB = -45.0  # a voice at arm's length is well above, the noise of an open microphone below
 SILENCE_DB = -60.0
+WIDTH, HEIGHT = 448, 252  # of the camera's picture
 
 Say = Callable[[str], None]
 
@@ -236,15 +238,19 @@ class Camera(Player):
         if not devices:
             self.say("camera_none")
             return
+        # Small enough for every screen, and without the transparency that some cameras claim.
+        pipeline = Gst.parse_launch(
+            "videoconvert name=first ! videoscale add-borders=true"
+            f" ! video/x-raw,format=BGRx,pixel-aspect-ratio=1/1,width={WIDTH},height={HEIGHT}"
+            " ! gtksink name=screen"
+        )
         source = devices[0].create_element("camera")
-        convert = Gst.ElementFactory.make("videoconvert", None)
-        screen = Gst.ElementFactory.make("gtksink", None)
-        pipeline = Gst.Pipeline.new(None)
-        for element in (source, convert, screen):
-            pipeline.add(element)
-        source.link(convert)
-        convert.link(screen)
-        self.show_picture(screen.get_property("widget"))
+        pipeline.add(source)
+        source.link(pipeline.get_by_name("first"))
+        screen = pipeline.get_by_name("screen")
+        widget = screen.get_property("widget")
+        widget.set_size_request(WIDTH, HEIGHT)
+        self.show_picture(widget)
         self.say("camera_starting")
         pad = screen.get_static_pad("sink")
         pad.add_probe(Gst.PadProbeType.BUFFER, self._first_picture)

@@ -16,7 +16,7 @@ gi.require_version("Gtk", "3.0")
 # E402 below: the versions stand first.
 import lights  # noqa: E402 (see above)
 import media  # noqa: E402 (see above)
-from gi.repository import Atk, Gdk, Gio, GLib, Gtk, Pango  # noqa: E402 (see above)
+from gi.repository import Atk, Gdk, GdkPixbuf, Gio, GLib, Gtk, Pango  # noqa: E402 (see above)
 
 APPLICATION = "org.nomade.MonPoste"
 CHECKER = ["/usr/bin/nomade-check", "--json"]
@@ -61,8 +61,6 @@ def icon(name: str, size: int, spoken: str = "") -> Any:
 def set_icon(image: Any, name: str, size: int) -> None:
     """Show another drawing, as sharp as the screen is."""
     scale = image.get_scale_factor()
-    from gi.repository import GdkPixbuf
-
     pixels = GdkPixbuf.Pixbuf.new_from_file_at_size(
         str(ICONS / f"{name}.svg"), size * scale, size * scale
     )
@@ -95,7 +93,10 @@ class Row(Gtk.ListBoxRow):
             label(light.word, "light-word", f"state-{light.state}"),
             spacing=14,
         )
-        text = box(title, label(light.message, "light-message"), vertical=True, spacing=4)
+        text = box(title, vertical=True, spacing=4)
+        text.set_valign(Gtk.Align.CENTER)
+        if light.message:
+            text.pack_start(label(light.message, "light-message"), False, False, 0)
         if light.advice:
             advice = box(
                 label(texts("advice_label"), "advice-label"),
@@ -112,10 +113,8 @@ class Row(Gtk.ListBoxRow):
         content.pack_start(text, True, True, 0)
         self.add(content)
         styled(self, "light", "light-small" if well else "light-large")
-        spoken = light.message
-        if light.advice:
-            spoken += f" {texts('advice_label')} : {light.advice}"
-        describe(self, light.spoken(), spoken)
+        advice = f"{texts('advice_label')} : {light.advice}" if light.advice else ""
+        describe(self, light.spoken(), f"{light.message} {advice}".strip())
 
 
 class LightsPage(Gtk.Box):
@@ -238,7 +237,6 @@ class DevicesPage(Gtk.Box):
         for child in self.picture.get_children():
             self.picture.remove(child)
         if widget is not None:
-            widget.set_size_request(480, 270)
             describe(widget, self.texts("camera_title"))
             self.picture.add(widget)
             self.picture.show_all()
@@ -263,7 +261,7 @@ class Window(Gtk.ApplicationWindow):
         self.texts = texts
         self.settings = settings
         self.checking: Any = None
-        self.set_default_size(1020, 720)
+        self.set_default_size(1020, 640)
         self.set_icon_from_file(str(ICONS / "mon-poste.svg"))
         self.page = LightsPage(texts, settings)
         self.devices = DevicesPage(texts)
@@ -315,6 +313,7 @@ class Window(Gtk.ApplicationWindow):
         self.again.set_visible(on_lights)
         self.to_devices.set_visible(on_lights)
         self.back.set_visible(not on_lights)
+        self.banner.set_visible(on_lights)
         self.devices.leave()
         (self.again if on_lights else self.devices.first).grab_focus()
 

@@ -164,8 +164,8 @@ BROKEN = [
     (
         "laptop12",
         "links-mail",
-        "systemctl stop opensmtpd",
-        "systemctl start opensmtpd",
+        "systemctl stop postfix",
+        "systemctl start postfix",
         "smtp.valbourg.example does not answer on TCP 465",
         "smtp.valbourg.example ne répond pas sur TCP 465",
         "le serveur de messagerie nommé est-il en marche",
@@ -213,7 +213,7 @@ def test_check_of_the_certificates(
     certificate: str, status: str, says: str, dit: str, wait_until: WaitUntil
 ) -> None:
     use = "cd /srv/tls && ln -sf {0}.pem server.pem && ln -sf {0}.key server.key"
-    use += " && systemctl reload nginx dovecot && systemctl restart opensmtpd"
+    use += " && systemctl reload nginx dovecot && systemctl restart postfix"
     names = {"laptop12": ["intranet", "webmail"], "laptop13": ["intranet", "courriel"]}
     with broken("townhall", use.format(certificate), use.format("good")):
         for laptop, links in names.items():

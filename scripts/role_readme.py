@@ -161,11 +161,18 @@ def files_section(role: Path) -> list[str]:
 
 
 def example_section(role: Path, root: Path) -> list[str]:
-    """Return the playbook of the role's scenario: an example that is tested."""
-    source = root / "molecule" / role.name / "converge.yml"
-    if not source.is_file():
+    """Return a playbook for whoever has this role alone, or that of its scenario: both are tested."""
+    molecule = root / "molecule"
+    sources = [
+        molecule / "alone/playbooks" / f"{role.name}.yml",
+        *sorted((molecule / role.name).glob("*/alone.yml")),
+        molecule / role.name / "converge.yml",
+    ]
+    source = next((path for path in sources if path.is_file()), None)
+    if not source:
         return []
-    intro = f"This is `molecule/{role.name}/converge.yml`, which `make test ROLE={role.name}` runs."
+    where = source.relative_to(root)
+    intro = f"This is `{where}`, which `make test ROLE={where.parts[1]}` runs."
     return ["## Example", "", intro, "", "```yaml", source.read_text("utf-8").strip(), "```", ""]
 
 

@@ -240,3 +240,13 @@ def test_a_role_without_a_spec_is_named(project: Path, capsys: pytest.CaptureFix
     (project / "roles/a").mkdir()
     assert readme.main(["a"], project) == 1
     assert "missing, every role has one" in capsys.readouterr().err
+
+
+def test_the_example_is_that_of_the_role_alone_where_there_is_one(project: Path) -> None:
+    for path, host in (("phone/tests/alone.yml", "desk"), ("alone/playbooks/phone.yml", "bare")):
+        file = project / "molecule" / path
+        file.parent.mkdir(parents=True)
+        file.write_text(f"---\n- hosts: {host}\n", encoding="utf-8")
+        page = readme.role_page(project / "roles/phone", project)
+        assert f"- hosts: {host}" in page
+        assert f"This is `molecule/{path}`" in page

@@ -1,0 +1,664 @@
+"""A person's own session on two laptops: an Xfce desktop, keys, and what a screen reader is told.
+
+The desktop, the sound server, the tunnel and its gateway are real; the screen is Xvfb, microphone
+and speaker are PipeWire's own, and the camera is one that PipeWire knows. A camera of the kernel's
+can't be had in a container: that one is a device node that another program holds open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import time
+import wave
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MACHINES = ["debian12", "debian13"]
+PICTURES = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pictures"
+LOOK = "python3 -B /usr/local/lib/desktop.py"
+SESSION = """
+run=/run/user/$(id -u)
+export XDG_RUNTIME_DIR=$run DBUS_SESSION_BUS_ADDRESS=unix:path=$run/bus DISPLAY=:7 LANG=fr_FR.UTF-8
+"""
+# As a login screen does: a display, then the desktop, which starts what /etc/xdg/autostart names.
+LOGIN = """
+systemctl --user set-environment DISPLAY=:7 LANG=fr_FR.UTF-8
+systemd-run --quiet --user --unit=screen Xvfb :7 -screen 0 1366x768x24 -nolisten tcp
+until xdotool getdisplaygeometry; do sleep 0.2; done
+for icon in home filesystem trash removable; do  # so that ours is the first
+    xfconf-query -c xfce4-desktop -p /desktop-icons/file-icons/show-$icon -n -t bool -s false
+done
+systemd-run --quiet --user --unit=desktop xfce4-session
+# A headset: what somebody says into it, and what is played in it.
+pactl load-module module-null-sink sink_name=voice
+pactl load-module module-remap-source master=voice.monitor source_name=microphone
+pactl load-module module-null-sink sink_name=speaker
+pactl set-default-sink speaker
+pactl set-default-source microphone
+"""
+AGAIN = "Vérifier à nouveau"
+TEST = "Tester micro, haut-parleur et caméra"
+CLOSE = "Fermer"
+
+Node = dict[str, Any]
+
+
+def wait(condition: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not so after {seconds:g} s"
+        time.sleep(0.3)
+
+
+class Desk:
+    """A person in front of one of the laptops."""
+
+    def __init__(self, name: str, machine: Any) -> None:
+        self.name = name
+        self.machine = machine
+
+    def ask(self, command: str, login: str = "mdurand") -> Any:
+        return self.machine.run("sudo --login --user=%s sh -c %s", login, SESSION + command)
+
+    def run(self, command: str, login: str = "mdurand") -> str:
+        done = self.ask(command, login)
+        assert done.rc == 0, f"{self.name}: {command}: {done.stdout} {done.stderr}"
+        return str(done.stdout)
+
+    def root(self, command: str) -> str:
+        return self.run(command, "root")
+
+    def look(self, what: str) -> Any:
+        return json.loads(self.run(f"{LOOK} {what}"))
+
+    def tree(self) -> list[Node]:
+        found: list[Node] = self.look("tree mon-poste")
+        return found
+
+    def keys(self, *names: str) -> None:
+        self.run(f"xdotool key --delay 150 {' '.join(names)}")
+
+    def focused(self) -> str:
+        return next((str(node["name"]) for node in self.tree() if node["focused"]), "")
+
+    def lights(self) -> dict[str, tuple[str, str]]:
+        rows = [node for node in self.tree() if node["role"] == "list item"]
+        lights = {}
+        for row in rows:
+            title, _, word = row["name"].rpartition(" : ")
+            lights[title] = word, row["description"]
+        return lights
+
+    def heading(self) -> str:
+        return next((str(n["name"]) for n in self.tree() if n["role"] == "heading"), "")
+
+    def said(self) -> list[str]:
+        return [str(node["name"]) for node in self.tree() if node["role"] == "status bar"]
+
+    def picture(self, name: str) -> dict[str, float]:
+        """Keep what the screen shows, for people to look at, and return its colours."""
+        colours: dict[str, float] = self.look("picture /tmp/picture.png")
+        PICTURES.mkdir(exist_ok=True)
+        done = subprocess.run(
+            ["base64", "--decode"],
+            input=self.root("base64 /tmp/picture.png; rm /tmp/picture.png").encode(),
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        (PICTURES / f"{name}-{self.name}.png").write_bytes(done.stdout)
+        return colours
+
+    def is_open(self) -> bool:
+        return bool(self.heading())
+
+    def open(self) -> None:
+        if not self.is_open():
+            self.run("systemd-run --quiet --user --collect gtk-launch nomade-mon-poste")
+            wait(lambda: AGAIN in self.focused())
+
+    def check_until(self, right: Callable[[], bool], seconds: float = 60) -> None:
+        """Press Enter until the window says what is right: a check under way began before."""
+
+        def asked() -> bool:
+            if right():
+                return True
+            self.keys("Return")
+            end = time.monotonic() + 4
+            while time.monotonic() < end:
+                if right():
+                    return True
+            return False
+
+        wait(asked, seconds)
+
+
+Both = Callable[[Callable[[Desk], Any]], list[Any]]
+
+
+@pytest.fixture(scope="session")
+def desks(machine: Callable[[str], Any]) -> list[Desk]:
+    """Two people who have just logged in."""
+    desks = [Desk(name, machine(name)) for name in MACHINES]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda desk: desk.run(LOGIN), desks))
+        list(pool.map(lambda desk: wait(lambda: "nomade" in light_of(desk), 60), desks))
+    return desks
+
+
+def light_of(desk: Desk) -> str:
+    return str(desk.ask(f"{LOOK} light").stdout)
+
+
+@pytest.fixture(scope="session")
+def both(desks: list[Desk]) -> Both:
+    """Do the same at both desks at once."""
+
+    def run(action: Callable[[Desk], Any]) -> list[Any]:
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(action, desks))
+
+    return run
+
+
+@pytest.fixture
+def opened(both: Both) -> Both:
+    both(Desk.open)
+    return both
+
+
+@pytest.fixture
+def server(machine: Callable[[str], Any]) -> Callable[[str, str], None]:
+    """Run a command as root on a machine of the town hall's."""
+
+    def run(name: str, command: str) -> None:
+        done = machine(name).run("sudo sh -c %s", command)
+        assert done.rc == 0, done.stderr
+
+    return run
+
+
+# --- the desktop -------------------------------------------------------------------------------
+
+
+def test_the_desktop_begins_with_an_icon_that_opens_it(both: Both) -> None:
+    def double_click(desk: Desk) -> None:
+        wait(lambda: "nomade-mon-poste" in desk.run("ls $(xdg-user-dir DESKTOP)"))
+        time.sleep(3)  # the desktop draws it
+        desk.picture("desktop")
+        desk.run("xdotool mousemove 66 62 click --repeat 2 --delay 120 1")
+        wait(lambda: AGAIN in desk.focused())
+        wait(lambda: "Vérifié" in desk.said()[0], 40)
+        colours = desk.picture("mon-poste")
+        # the banner's amber: a container has neither Wi-Fi nor battery, and all else is well
+        assert colours["7a4a00"] > 0.05
+        assert "points à surveiller" in desk.heading()
+
+    both(double_click)
+
+
+def test_the_panel_shows_the_tunnel(both: Both) -> None:
+    def look(desk: Desk) -> None:
+        light = desk.look("light")
+        assert (light["Title"], light["Status"]) == ("Tunnel : en service", "Active")
+        assert light["IconAccessibleDesc"] == "Tunnel : en service"
+        assert light["IconName"].endswith("/tunnel-ok.svg")
+        assert light["menu"] == [
+            "Tunnel : en service",
+            "Ouvrir Mon poste",
+            "Assistance : 04 00 00 40 00",
+        ]
+
+    both(look)
+
+
+def test_its_menu_opens_mon_poste(opened: Both) -> None:
+    def choose(desk: Desk) -> None:
+        desk.keys("Escape")
+        wait(lambda: not desk.is_open())
+        desk.look("menu 'Ouvrir Mon poste'")
+        wait(desk.is_open)
+
+    opened(choose)
+
+
+def test_nothing_runs_as_root(opened: Both) -> None:
+    def refuse(desk: Desk) -> None:
+        for program in ("mon-poste", "tunnel-light"):
+            done = desk.ask(f"/usr/lib/nomade/self_service/{program}", "root")
+            assert (done.rc, "ne se lance pas en root" in done.stderr) == (1, True)
+        owners = desk.root("ps -eo user=,args= | grep [/]self_service/")
+        assert {line.split()[0] for line in owners.splitlines()} == {"mdurand"}
+
+    opened(refuse)
+
+
+# --- keyboard and screen reader ----------------------------------------------------------------
+
+
+def test_the_keyboard_suffices(opened: Both) -> None:
+    def walk(desk: Desk) -> None:
+        desk.run("xdotool search --name '^Mon poste$' windowactivate --sync")
+        # from the button that the window opens with, through the buttons, to the lights
+        assert desk.focused() == AGAIN
+        order = []
+        for _ in range(3):
+            desk.keys("Tab")
+            order.append(desk.focused())
+        assert order[:2] == [TEST, CLOSE]
+        first = next(iter(desk.lights()))
+        assert order[2].startswith(f"{first} : ")
+        desk.keys("Down")
+        assert desk.focused().startswith(f"{list(desk.lights())[1]} : ")
+        desk.picture("keyboard")
+        desk.keys("shift+Tab", "shift+Tab", "shift+Tab")
+        # to the page with the tests and back
+        desk.run("xdotool search --name '^Mon poste$' windowactivate --sync")
+        desk.look(f"press mon-poste '{TEST}'")
+        wait(lambda: "Parler 3 secondes" in desk.focused())
+        order = []
+        for _ in range(4):
+            desk.keys("Tab")
+            order.append(desk.focused())
+        assert order == ["Jouer un son", "Voir l'image", "Retour", CLOSE]
+        desk.keys("Escape")
+        wait(lambda: desk.focused() == AGAIN)
+        desk.keys("Escape")
+        wait(lambda: not desk.is_open())
+
+    opened(walk)
+
+
+def test_everything_has_a_name_for_a_screen_reader(opened: Both) -> None:
+    def read(desk: Desk) -> None:
+        tree = desk.tree()
+        assert {"frame", "heading", "list box", "list item", "button", "status bar"} <= {
+            node["role"].replace("push button", "button") for node in tree
+        }
+        kept = ("scroll pane", "toggle button")
+        nameless = [n for n in tree if n["focusable"] and n["role"] not in kept and not n["name"]]
+        assert nameless == []
+        wifi = next(node for node in tree if node["name"].startswith("Wi-Fi : "))
+        assert wifi["name"] == "Wi-Fi : À surveiller"
+        assert wifi["description"] == (
+            "Ce poste n'a pas de Wi-Fi. Ce que vous pouvez faire : Branchez un câble."
+            " Pour le Wi-Fi, demandez un adaptateur à l'assistance."
+        )
+        assert any(n["name"] == "Besoin d'aide ? Appelez 04 00 00 40 00" for n in tree)
+
+    opened(read)
+
+
+def test_it_speaks_english_in_an_english_session(desks: list[Desk]) -> None:
+    desk = desks[1]
+    if desk.is_open():
+        desk.keys("Escape")
+        wait(lambda: not desk.is_open())
+    start = "env LANG=C.UTF-8 /usr/lib/nomade/self_service/mon-poste"
+    desk.run(f"systemd-run --quiet --user --collect {start}")
+    wait(lambda: desk.focused() == "Check again")
+    wait(lambda: "Checked at" in desk.said()[0], 40)
+    assert desk.lights()["Wi-Fi"][0] == "To watch"
+    desk.keys("Escape")
+    wait(lambda: not desk.is_open())
+
+
+# --- what is broken is named, and told what to do about -----------------------------------------
+
+
+@contextlib.contextmanager
+def broken(
+    both: Both, breaks: Callable[[Desk], Any], mends: Callable[[Desk], Any]
+) -> Iterator[None]:
+    both(breaks)
+    try:
+        yield
+    finally:
+        both(mends)
+
+
+def expect(both: Both, title: str, word: str, *sentences: str) -> None:
+    """Check again at both desks until the light says so."""
+
+    def seen(desk: Desk) -> None:
+        desk.check_until(lambda: desk.lights().get(title, ("",))[0] == word)
+        told = desk.lights()[title][1]
+        for sentence in sentences:
+            assert sentence in told, told
+
+    both(seen)
+
+
+def publish(desk: Desk) -> None:
+    """Do what the timer does every minute."""
+    desk.root("systemctl start nomade-publish.service")
+
+
+def test_the_microphone_is_muted(opened: Both) -> None:
+    mute = "wpctl set-mute @DEFAULT_AUDIO_SOURCE@ {}"
+    expect(opened, "Micro", "En ordre")
+    with broken(opened, lambda d: d.run(mute.format(1)), lambda d: d.run(mute.format(0))):
+        expect(opened, "Micro", "En panne", "Le micro est coupé.", "Activez le micro")
+        assert opened(Desk.heading) == ["En panne : Micro"] * 2
+        assert all(colours["9b1c1c"] > 0.05 for colours in opened(lambda d: d.picture("muted")))
+    expect(opened, "Micro", "En ordre")
+
+
+CAMERA = """
+mkdir -p /run/class/video4linux/video0 && cp -a /sys/class/net /run/class/net
+echo 0 > /run/class/video4linux/video0/index; echo Webcam > /run/class/video4linux/video0/name
+touch /dev/video0 && mount --bind /dev/null /dev/video0
+mount --bind /run/class /sys/class
+cp /usr/bin/sleep /usr/local/bin/visio
+"""
+NO_CAMERA = """
+umount /sys/class /dev/video0 && rm -r /run/class /dev/video0
+rm -f /usr/local/bin/visio
+"""
+
+
+def test_the_camera_is_taken_by_another_program(opened: Both) -> None:
+    title = "Accès à la caméra"
+    with broken(opened, lambda d: d.root(CAMERA), lambda d: d.root(NO_CAMERA)):
+        expect(opened, "Caméra", "En ordre")
+        expect(opened, title, "En ordre")
+        hold = "systemd-run --quiet --user --unit=visio sh -c 'exec visio 300 3< /dev/video0'"
+        drop = "systemctl --user stop visio"
+        with broken(opened, lambda d: d.run(hold), lambda d: d.run(drop)):
+            said = "La caméra est utilisée par visio."
+            expect(opened, title, "À surveiller", said, "fermez ce programme")
+            assert [light["camera-free"] for light in opened(statuses)] == ["WARNING"] * 2
+        expect(opened, title, "En ordre")
+
+
+def statuses(desk: Desk) -> dict[str, str]:
+    report = json.loads(desk.ask("nomade-check --json").stdout)
+    return {check["name"]: check["status"] for check in report["checks"]}
+
+
+def test_the_clock_is_wrong_by_two_days(opened: Both, server: Callable[[str, str], None]) -> None:
+    """A container's clock can't be set: the town's time server tells another day."""
+    for wrong, said in ((172800, "retarde"), (-172800, "avance")):
+        server("intranet", f"echo {wrong} > /run/wrong")
+        try:
+            said = f"L'horloge {said} de 2 jours."
+            expect(opened, "Date et heure", "En panne", said, "il se remet à l'heure tout seul")
+            expect(opened, "Passerelle de la mairie", "En ordre")
+        finally:
+            server("intranet", "rm /run/wrong")
+        expect(opened, "Date et heure", "En ordre")
+
+
+def test_the_disk_is_full(opened: Both) -> None:
+    file = "$(xdg-user-dir DOWNLOAD)/film"
+    fill = f"head --bytes=$(df --output=avail --block-size=1 ~ | tail -1) /dev/zero > {file}"
+    with broken(opened, lambda d: d.ask(fill), lambda d: d.run(f"rm -f {file}")):
+        title = "Place sur le disque"
+        expect(opened, title, "En panne", "Le disque est plein.", "Videz la corbeille")
+    expect(opened, title, "En ordre")
+
+
+def test_the_towns_dns_is_broken(opened: Both, server: Callable[[str, str], None]) -> None:
+    title = "Adresses de la mairie (DNS)"
+    server("intranet", "systemctl stop intranet-dns")
+    try:
+        opened(lambda desk: desk.root("resolvectl flush-caches"))
+        said = "Le poste ne trouve plus les adresses de la mairie."
+        expect(opened, title, "En panne", said, "dites : « panne de DNS »")
+        expect(opened, "Intranet", "En attente", f"réglez d'abord « {title} »")
+        assert opened(Desk.heading) == [f"En panne : {title}"] * 2
+        opened(lambda desk: desk.picture("dns"))
+    finally:
+        server("intranet", "systemctl start intranet-dns")
+    expect(opened, title, "En ordre")
+    expect(opened, "Intranet", "En ordre")
+
+
+def test_the_gateway_is_down(opened: Both, server: Callable[[str, str], None]) -> None:
+    title = "Passerelle de la mairie"
+
+    def notice(desk: Desk) -> None:
+        desk.root("systemctl restart wg-quick@wg0")  # as a laptop that is switched on now
+        publish(desk)
+        wait(lambda: desk.look("light")["Title"] == "Tunnel : coupé")
+
+    server("gateway", "systemctl stop wg-quick@wg0")
+    try:
+        opened(notice)
+        expect(opened, title, "En panne", "La mairie ne répond pas.", "redémarrez votre box")
+        expect(opened, "Intranet", "En attente", f"réglez d'abord « {title} »")
+        assert opened(Desk.heading) == [f"En panne : {title}"] * 2
+        opened(lambda desk: desk.picture("gateway"))
+        light = opened(lambda desk: desk.look("light"))
+        assert all(found["IconName"].endswith("/tunnel-broken.svg") for found in light)
+    finally:
+        server("gateway", "systemctl start wg-quick@wg0")
+
+    def well_again(desk: Desk) -> None:
+        def shines() -> bool:
+            publish(desk)
+            return bool(desk.look("light")["Title"] == "Tunnel : en service")
+
+        wait(shines, 60)
+
+    opened(well_again)
+    expect(opened, title, "En ordre")
+    expect(opened, "Intranet", "En ordre")
+
+
+def test_the_light_follows_the_tunnel_at_once_and_doubts_old_news(both: Both) -> None:
+    def cut(desk: Desk) -> None:
+        title = lambda: desk.look("light")["Title"]  # noqa: E731 (asked again and again)
+        desk.root("systemctl stop nomade-publish.timer wg-quick@wg0")
+        try:
+            wait(lambda: title() == "Tunnel : coupé", 10)
+        finally:
+            desk.root("systemctl start wg-quick@wg0")
+        desk.root("rm /run/nomade/vpn-handshake.json")
+        wait(lambda: title() == "Tunnel : à vérifier", 10)
+        assert desk.look("light")["IconName"].endswith("/tunnel-watch.svg")
+        desk.root("systemctl start nomade-publish.timer")
+        wait(lambda: title() == "Tunnel : en service", 30)
+
+    both(cut)
+
+
+# --- microphone, speaker, camera ---------------------------------------------------------------
+
+
+@pytest.fixture
+def testing(opened: Both) -> Iterator[Both]:
+    """Both people on the page with the tests."""
+
+    def go(desk: Desk) -> None:
+        desk.look(f"press mon-poste '{TEST}'")
+        wait(lambda: "Parler 3 secondes" in desk.focused())
+
+    def leave(desk: Desk) -> None:
+        desk.look("press mon-poste Retour")
+        wait(lambda: desk.focused() == AGAIN)
+
+    opened(go)
+    yield opened
+    opened(leave)
+
+
+def tone(frequency: int, sink: str) -> str:
+    launch = f"gst-launch-1.0 audiotestsrc freq={frequency} volume=0.5 ! pulsesink device={sink}"
+    return f"systemd-run --quiet --user --unit=tone {launch}"
+
+
+def loudest(desk: Desk) -> tuple[float, float]:
+    """Return frequency and level of what the speaker has been playing."""
+    desk.run("systemctl --user stop ear")
+    desk.root("cp /run/user/$(id -u mdurand)/heard.wav /tmp && base64 /tmp/heard.wav > /tmp/heard")
+    raw = subprocess.run(
+        ["base64", "--decode"],
+        input=desk.root("cat /tmp/heard; rm /tmp/heard /tmp/heard.wav").encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    desk.run("rm $XDG_RUNTIME_DIR/heard.wav")
+    file = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / f"heard-{desk.name}.wav"
+    file.write_bytes(raw)
+    with wave.open(str(file)) as sound:
+        rate = sound.getframerate()
+        frames = memoryview(sound.readframes(sound.getnframes())).cast("h")
+    peak = max(map(abs, frames), default=0) / 32768
+    # what is loud, and how often it crosses zero upwards
+    loud = [n for n, value in enumerate(frames) if abs(value) > 1000]
+    part = frames[loud[0] : loud[-1]] if loud else frames[:0]
+    ups = sum(1 for one, other in itertools.pairwise(part) if one < 0 <= other)
+    return ups * rate / max(len(part), 1), peak
+
+
+def listen(desk: Desk) -> None:
+    record = "parecord --device=speaker.monitor --channels=1 --rate=16000 --format=s16le"
+    unit = "systemd-run --quiet --user --unit=ear"
+    desk.run(f"{unit} {record} --file-format=wav $XDG_RUNTIME_DIR/heard.wav")
+
+
+def test_the_microphone_is_recorded_and_played_back(testing: Both) -> None:
+    def speak(desk: Desk) -> None:
+        desk.run(tone(300, "voice"))
+        listen(desk)
+        desk.keys("Return")
+        wait(lambda: "Parlez maintenant…" in desk.said())
+        colours = desk.picture("microphone")
+        assert colours.get("1b5e2f", 0) > 0.005  # the level meter's green
+        wait(lambda: "Le micro marche : on vous entend." in desk.said(), 25)
+        desk.run("systemctl --user stop tone")
+        frequency, level = loudest(desk)
+        assert 290 < frequency < 310
+        assert level > 0.1
+        assert "wav" not in desk.run("ls $XDG_RUNTIME_DIR")  # nothing is kept
+
+    testing(speak)
+
+
+def test_a_silent_microphone_is_said_to_be_silent(testing: Both) -> None:
+    def keep_quiet(desk: Desk) -> None:
+        desk.keys("Return")
+        wait(lambda: any("Le micro n'entend rien." in said for said in desk.said()), 25)
+        assert "wav" not in desk.run("ls $XDG_RUNTIME_DIR")
+
+    testing(keep_quiet)
+
+
+def test_the_speaker_plays_a_tone(testing: Both) -> None:
+    def hear(desk: Desk) -> None:
+        listen(desk)
+        desk.keys("Tab", "Return")
+        wait(lambda: any("Vous n'avez rien entendu ?" in said for said in desk.said()), 25)
+        frequency, level = loudest(desk)
+        assert 430 < frequency < 450
+        assert level > 0.1
+
+    testing(hear)
+
+
+SCENE = """
+systemd-run --quiet --user --unit=scene gst-launch-1.0 videotestsrc is-live=true \
+    ! video/x-raw,format=YUY2,width=640,height=360,framerate=15/1 \
+    ! pipewiresink mode=provide stream-properties=props,media.class=Video/Source
+"""
+BARS = {"ffff00", "00ffff", "ff00ff", "00ff00"}
+
+
+def near(colour: str, wanted: str) -> bool:
+    pairs = ((int(colour[n : n + 2], 16), int(wanted[n : n + 2], 16)) for n in (0, 2, 4))
+    return all(abs(one - other) < 24 for one, other in pairs)
+
+
+def test_the_cameras_picture_is_shown(testing: Both) -> None:
+    def show(desk: Desk) -> None:
+        desk.keys("Tab", "Tab", "Return")
+        wait(lambda: any("ne voit pas de caméra" in said for said in desk.said()))
+        desk.run(SCENE)
+        wait(lambda: "Video/Source" in desk.run("pw-dump"))
+        desk.keys("Return")
+        wait(lambda: "La caméra marche : voici votre image." in desk.said())
+        time.sleep(1)
+        colours = desk.picture("camera")
+        assert all(any(near(colour, bar) for colour in colours) for bar in BARS)
+        desk.keys("Return")
+        wait(lambda: any("vous verrez votre image" in said for said in desk.said()))
+        desk.ask("systemctl --user stop scene")
+
+    testing(show)
+
+
+# --- the check of the role itself --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_check_of_mon_poste(
+    name: str, run_as: Callable[[str, str, str], Any], checks: Callable[[str], Any]
+) -> None:
+    folder = "/usr/lib/*/girepository-1.0"
+    assert checks(name)["mon-poste"]["status"] == "OK"
+    assert run_as(name, "root", f"mv {folder}/GstBase-1.0.typelib /root").rc == 0
+    assert run_as(name, "root", f"mv {folder}/Gst-1.0.typelib /root").rc == 0
+    try:
+        check = checks(name)["mon-poste"]
+        assert (check["status"], "Gst" in check["message"]) == ("CRITICAL", True)
+        assert "relancer equip.yml" in check["remedy"]["fr"]
+        assert check["remedy"]["en"] != check["remedy"]["fr"]
+    finally:
+        assert run_as(name, "root", f"mv /root/*.typelib {folder}/").rc == 0
+    assert checks(name)["mon-poste"]["status"] == "OK"
+    assert (
+        "self_service" not in run_as(name, "root", "find /usr/lib/nomade -name __pycache__").stdout
+    )
+
+
+# --- the machine of somebody who has only this role ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"self_service_refresh_seconds": 3}, "self_service_refresh_seconds is 3"),
+        ({"self_service_hotline": "0" * 61}, "at most 60 characters"),
+        ({"self_service_town": "Val\nbourg"}, "has a line break"),
+        ({"self_service_tunnel_interface": "../wg0"}, "the name of a network interface"),
+        ({"self_service_tunnel_check": "VPN"}, "the name of a check"),
+        ({"self_service_gnome": "perhaps"}, "value of self_service_gnome must be one of"),
+    ],
+)
+def test_wrong_settings_are_refused_before_any_change(
+    setting: dict[str, Any], says: str, playbook: Callable[..., Any]
+) -> None:
+    done = playbook("alone.yml", **setting)
+    assert done.returncode != 0
+    assert says in " ".join(done.stdout.split())
+    assert "changed=0" in done.stdout
+
+
+def test_alone_it_works_and_leaves_nothing(
+    machine: Callable[[str], Any],
+    run_as: Callable[[str, str, str], Any],
+    playbook: Callable[..., Any],
+) -> None:
+    program = "/usr/lib/nomade/self_service/mon-poste --self-test"
+    assert run_as("alone", "nomade", program).stdout.startswith("OK - ")
+    assert json.loads(run_as("alone", "nomade", "nomade-check --json").stdout)["status"] == "OK"
+    # no tunnel, no light
+    assert run_as("alone", "nomade", "/usr/lib/nomade/self_service/tunnel-light").rc == 0
+    icon = "/usr/lib/nomade/self_service/desktop-icon && ls $(xdg-user-dir DESKTOP)"
+    assert "nomade-mon-poste.desktop" in run_as("alone", "nomade", icon).stdout
+    assert playbook("absent.yml").returncode == 0
+    left = "find / -xdev -not -path '/proc/*' -iname '*nomade*' -not -path '/var/log/*'"
+    found = run_as("alone", "root", left).stdout.split()
+    own = ("/home/nomade", "/etc/sudoers.d/nomade", "/var/lib/nomade", "/var/mail/nomade")
+    assert [path for path in found if not path.startswith(own)] == []
+    assert run_as("alone", "root", "find /home -name 'nomade-*'").stdout == ""
+    packages = "dpkg-query --show | diff /root/packages-before -"
+    assert run_as("alone", "root", packages).stdout == ""

@@ -1,0 +1,95 @@
+"""The slip with a person's first password: opened, set and written without leaving a trace.
+
+The password exists in this process's memory and in the PDF, which only its owner may read. It is in
+no argument, no log and no file beside it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from nomade import files, handout_pdf
+from nomade.handout_page import Pages, Sheet
+from nomade.i18n import tr
+
+
+class SlipError(Exception):
+    """A slip can't be made; the message is one sentence with the remedy."""
+
+
+def unseal(record: Path, identity: Path) -> str:
+    """Return the first password that a record holds, by the town's private key."""
+    asset = record.stem
+    if not record.is_file():
+        if record.with_suffix(".changed").is_file():
+            raise SlipError(
+                tr(
+                    f"{asset}: its person has replaced the first password already; there is nothing"
+                    " to print",
+                    f"{asset} : la personne a déjà remplacé le premier mot de passe ; il n'y a rien"
+                    " à imprimer",
+                )
+            )
+        raise SlipError(
+            tr(
+                f"{asset}: {record} is missing; run equip.yml for this machine first (an account"
+                " that was there before keeps its password, and has no slip)",
+                f"{asset} : {record} manque ; lancer d'abord equip.yml pour cette machine (un"
+                " compte qui existait déjà garde son mot de passe et n'a pas de papier)",
+            )
+        )
+    if not identity.is_file():
+        raise SlipError(
+            tr(
+                f"{identity}: the town's private key is not there; write where it is, as in"
+                " -e identity=~/.config/nomade/TOWN.age-identity",
+                f"{identity} : la clé privée de la ville n'y est pas ; écrire où elle se trouve,"
+                " comme -e identity=~/.config/nomade/VILLE.age-identity",
+            )
+        )
+    try:
+        age = subprocess.run(
+            ["age", "--decrypt", "--identity", str(identity), str(record)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise SlipError(
+            tr(
+                "age is not installed on this controller; install Debian's package age",
+                "age n'est pas installé sur ce poste ; installer le paquet Debian age",
+            )
+        ) from None
+    if age.returncode != 0:
+        words = (age.stderr.decode(errors="replace").strip().splitlines() or ["?"])[0]
+        raise SlipError(
+            tr(
+                f"{record}: {identity} doesn't open it ({words}); give the private key that belongs"
+                " to the town's keys/town.age.pub",
+                f"{record} : {identity} ne l'ouvre pas ({words}) ; donner la clé privée qui"
+                " correspond au keys/town.age.pub de la ville",
+            )
+        )
+    return age.stdout.decode()
+
+
+def make(pages: Pages, sheet: Sheet, password: str, directory: Path, *, dry: bool = False) -> bool:
+    """Write the slip, and say whether it was not there as it is now."""
+    document = handout_pdf.lay_out(pages.slip(sheet, password))
+    if len(document.pages) != 1:
+        raise SlipError(
+            tr(
+                f"{sheet.asset}: the slip doesn't fit on one page; shorten the person's name",
+                f"{sheet.asset} : le papier ne tient pas sur une page ; abréger le nom",
+            )
+        )
+    content = handout_pdf.written(document, document.pages, f"{pages.town.name} · {sheet.asset}")
+    path = directory / f"{sheet.asset}.pdf"
+    if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o777 == 0o600:
+        return False
+    if not dry:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.replace(path, content, 0o600)
+    return True

@@ -119,7 +119,7 @@ def render(machines: Iterable[Machine], title: str, *, colour: bool = False) -> 
         [
             m.asset_tag,
             shorten(m.assignee_name or m.assignee_login or "-", 28),
-            *(STATES.get(m.capabilities.get(c, "off"), ("?", "?"))[french] for c in names),
+            *(cell(c, m.capabilities.get(c, "off")) for c in names),
             str(m.changed),
             f"{m.seconds:.0f}",
         ]
@@ -136,6 +136,13 @@ def render(machines: Iterable[Machine], title: str, *, colour: bool = False) -> 
         lines += ["", *explained]
     lines += ["", summary(rows), ""]
     return "\n".join(lines)
+
+
+def cell(capability: str, state: str) -> str:
+    """Return how a state is said in the table; in full for the tunnel, which waits itself."""
+    if state == "waiting" and capability != "vpn_client":
+        return tr("waits", "attend")
+    return STATES.get(state, ("?", "?"))[is_french()]
 
 
 def explain(machines: Iterable[Machine]) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 # A check in one of these states does not hold (Monitoring Plugins: 2 and 3).
 RED = ("CRITICAL", "UNKNOWN")
+# What holds only while the tunnel reaches the town hall.
+BEHIND_THE_TUNNEL = ("vpn_client", "conference_client", "links")
 # What the system, apt and rootfs say of a full disk.
 FULL = ("No space left on device", "enough free space", " is full ", "Disk quota exceeded")
 
@@ -97,9 +99,9 @@ def verdict(
         elif not own:
             states[capability] = "failed"
             told.append({"check": capability, **NOT_THERE})
-        elif tunnel and gateway_down and red:
+        elif capability in BEHIND_THE_TUNNEL and gateway_down and red:
             states[capability] = "waiting"
-            told.append(GATEWAY_DOWN)
+            told += [GATEWAY_DOWN] * (GATEWAY_DOWN not in told)
         elif red:
             states[capability] = "failed"
             told += [

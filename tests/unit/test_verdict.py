@@ -184,3 +184,11 @@ def test_a_machine_that_answers_is_not_absent(
     assert said in found["failure"]["message"]["en"]
     assert remedy in found["failure"]["remedy"]["en"]
     assert found["failure"]["message"]["fr"] != found["failure"]["message"]["en"]
+
+
+def test_what_lies_behind_the_tunnel_waits_with_it_and_the_reason_is_told_once() -> None:
+    red = answer(workstation="CRITICAL", vpn_client="CRITICAL", links="CRITICAL")
+    found = verdict([*WANTED, "links"], check=red, gateway_down=True)
+    waiting = {"vpn_client": "waiting", "links": "waiting"}
+    assert found["capabilities"] == {"workstation": "failed", **waiting}
+    assert [f["check"] for f in found["failures"]] == ["workstation-check", "vpn-gateway"]

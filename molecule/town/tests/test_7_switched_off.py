@@ -9,7 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from town import Done, Machine, Town
 
-WITHOUT = {"nomade_capabilities": {"vpn_client": False}}
+OFF = ("vpn_client", "office_suite", "conference_client", "links", "self_service")
+WITHOUT = {"nomade_capabilities": dict.fromkeys(OFF, False)}
 
 
 @pytest.fixture(scope="module")

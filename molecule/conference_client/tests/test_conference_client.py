@@ -375,9 +375,9 @@ def test_taken_back_nothing_is_left(run_as: Run, playbook: Any) -> None:
 
 def test_the_role_alone(run_as: Run, checks: Checks) -> None:
     """A ten-line playbook, no settings but its own, on a machine that has nothing of ours."""
+    addresses = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory/rig.yml"
     done = subprocess.run(
-        ["ansible-playbook", Path(__file__).with_name("alone.yml")]
-        + ["--inventory", Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory/rig.yml"],
+        ["ansible-playbook", Path(__file__).with_name("alone.yml"), "--inventory", addresses],
         capture_output=True,
         text=True,
         check=False,

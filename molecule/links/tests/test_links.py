@@ -63,8 +63,8 @@ def check_of(link: str) -> str:
 
 @contextmanager
 def broken(machine: str, breaking: str, mending: str) -> Iterator[None]:
-    inside(machine, breaking)
     try:
+        inside(machine, breaking)
         yield
     finally:
         inside(machine, mending)
@@ -137,7 +137,7 @@ BROKEN = [
     (
         "laptop13",
         check_of("commun"),
-        "systemctl stop smbd && systemd-run --unit=other-445 socat TCP-LISTEN:445,fork EXEC:cat",
+        "systemctl stop smbd && systemd-run --collect --unit=other-445 socat TCP-LISTEN:445,fork EXEC:cat",
         "systemctl stop other-445; systemctl start smbd",
         "Everybody's files: fichiers.valbourg.example does not speak its protocol on TCP 445",
         "Dossiers communs : fichiers.valbourg.example ne parle pas son protocole",
@@ -299,7 +299,7 @@ def test_programs_that_know_no_shares_read_them_as_files() -> None:
     """gvfs-fuse: what LibreOffice and the like open a share's documents through."""
     place = "$XDG_RUNTIME_DIR/gvfs/*server=fichiers.valbourg.example,share=urbanisme*"
     share = PLANS.rpartition("/")[0]
-    read = f"cat {place}/'plans cadastraux'/parcelle.txt; echo 'vu' > {place}/vu.txt"
+    read = f"cd {place} && cat 'plans cadastraux'/parcelle.txt && echo vu > vu.txt; cd"
     said = mount("laptop13", share, f"{read}; gio mount --unmount {share}")
     assert "Parcelle AB 42" in said
     assert inside("townhall", "cat /srv/urbanisme/vu.txt") == "vu\n"

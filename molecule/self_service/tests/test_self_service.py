@@ -25,6 +25,7 @@ MACHINES = ["debian12", "debian13"]
 PICTURES = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pictures"
 LOOK = "python3 -B /usr/local/lib/desktop.py"
 SESSION = """
+cd
 run=/run/user/$(id -u)
 export XDG_RUNTIME_DIR=$run DBUS_SESSION_BUS_ADDRESS=unix:path=$run/bus DISPLAY=:7 LANG=fr_FR.UTF-8
 """
@@ -44,6 +45,7 @@ pactl load-module module-null-sink sink_name=speaker
 pactl set-default-sink speaker
 pactl set-default-source microphone
 """
+PROGRAM = "/usr/lib/nomade/self_service/mon-poste"
 AGAIN = "Vérifier à nouveau"
 TEST = "Tester micro, haut-parleur et caméra"
 CLOSE = "Fermer"
@@ -66,7 +68,7 @@ class Desk:
         self.machine = machine
 
     def ask(self, command: str, login: str = "mdurand") -> Any:
-        return self.machine.run("sudo --login --user=%s sh -c %s", login, SESSION + command)
+        return self.machine.run("sudo --set-home --user=%s sh -c %s", login, SESSION + command)
 
     def run(self, command: str, login: str = "mdurand") -> str:
         done = self.ask(command, login)
@@ -121,7 +123,7 @@ class Desk:
 
     def open(self) -> None:
         if not self.is_open():
-            self.run("systemd-run --quiet --user --collect gtk-launch nomade-mon-poste")
+            self.run(f"systemd-run --quiet --user --collect {PROGRAM}")
             wait(lambda: AGAIN in self.focused())
 
     def check_until(self, right: Callable[[], bool], seconds: float = 60) -> None:
@@ -301,8 +303,7 @@ def test_it_speaks_english_in_an_english_session(desks: list[Desk]) -> None:
     if desk.is_open():
         desk.keys("Escape")
         wait(lambda: not desk.is_open())
-    start = "env LANG=C.UTF-8 /usr/lib/nomade/self_service/mon-poste"
-    desk.run(f"systemd-run --quiet --user --collect {start}")
+    desk.run(f"systemd-run --quiet --user --collect env LANG=C.UTF-8 {PROGRAM}")
     wait(lambda: desk.focused() == "Check again")
     wait(lambda: "Checked at" in desk.said()[0], 40)
     assert desk.lights()["Wi-Fi"][0] == "To watch"
@@ -342,9 +343,12 @@ def publish(desk: Desk) -> None:
 
 
 def test_the_microphone_is_muted(opened: Both) -> None:
-    mute = "wpctl set-mute @DEFAULT_AUDIO_SOURCE@ {}"
+    # in a meeting: PipeWire mutes a microphone of its own only while it is in use
+    meeting = "systemd-run --quiet --user --unit=meeting parecord --device=microphone /dev/null"
+    mute = f"{meeting}; sleep 1; wpctl set-mute @DEFAULT_AUDIO_SOURCE@ 1"
+    unmute = "wpctl set-mute @DEFAULT_AUDIO_SOURCE@ 0; systemctl --user stop meeting"
     expect(opened, "Micro", "En ordre")
-    with broken(opened, lambda d: d.run(mute.format(1)), lambda d: d.run(mute.format(0))):
+    with broken(opened, lambda d: d.run(mute), lambda d: d.run(unmute)):
         expect(opened, "Micro", "En panne", "Le micro est coupé.", "Activez le micro")
         assert opened(Desk.heading) == ["En panne : Micro"] * 2
         assert all(colours["9b1c1c"] > 0.05 for colours in opened(lambda d: d.picture("muted")))
@@ -647,8 +651,7 @@ def test_alone_it_works_and_leaves_nothing(
     run_as: Callable[[str, str, str], Any],
     playbook: Callable[..., Any],
 ) -> None:
-    program = "/usr/lib/nomade/self_service/mon-poste --self-test"
-    assert run_as("alone", "nomade", program).stdout.startswith("OK - ")
+    assert run_as("alone", "nomade", f"{PROGRAM} --self-test").stdout.startswith("OK - ")
     assert json.loads(run_as("alone", "nomade", "nomade-check --json").stdout)["status"] == "OK"
     # no tunnel, no light
     assert run_as("alone", "nomade", "/usr/lib/nomade/self_service/tunnel-light").rc == 0

@@ -83,7 +83,7 @@ class Pages:
     @cached_property
     def _style(self) -> Markup:
         # CSS and not HTML: what stands in it is ours, and colours that were checked
-        return Markup(self._environment.get_template("style.css.j2").render())  # noqa: S704
+        return Markup(self._environment.get_template("style.css.j2").render())  # noqa: S704 - ours
 
     def _render(self, template: str, title: str, **values: Any) -> str:
         page = self._environment.get_template(template)

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from nomade import files, handout_look
-from nomade.handout_job import Job, encoded
+from nomade.handout_job import REFUSED, Job, encoded
 from nomade.handout_page import Pages, Sheet, Town
 from nomade.i18n import tr
 from nomade.register import slug
@@ -206,16 +206,22 @@ class Workshop:
             for name in stale:
                 if name in html:
                     files.replace(self.directory / name, html[name].encode(), 0o600)
+            # Their names first: what a run that is killed leaves behind is known, and not believed.
+            known.update({name: {} for name in stale})
+            self._remember(known)
             try:
                 self._print(list(self._jobs(concerned, stale)))
             finally:
-                # also of a run that fails half-way: what is there need not be made again
+                # also of a run that fails half-way: what it made need not be made again
                 for name in stale:
                     path = self.directory / name
                     if path.is_file():
                         known[name] = {"made_from": wanted[name], "sha256": _digest(path)}
-                record = json.dumps(known, indent=1, sort_keys=True) + "\n"
-                files.replace(self.directory / RECORD, record.encode(), 0o600)
+                self._remember(known)
+
+    def _remember(self, known: Mapping[str, object]) -> None:
+        record = json.dumps(known, indent=1, sort_keys=True) + "\n"
+        files.replace(self.directory / RECORD, record.encode(), 0o600)
 
     def _jobs(
         self, concerned: Mapping[str, Sequence[Sheet]], stale: Sequence[str]
@@ -234,35 +240,43 @@ class Workshop:
                 )
 
     def _print(self, jobs: Sequence[Job]) -> None:
-        """Make the PDFs, side by side."""
+        """Make the PDFs: a process for each core, the longest work first."""
         total = sum(len(job.wanted) for job in jobs)
         done = count(1)
-        faults: list[str] = []
-
-        def work(job: Job) -> None:
-            with TemporaryFile("w+") as order, TemporaryFile("w+") as complaint:
-                order.write(encoded(job))
-                order.seek(0)
-                with subprocess.Popen(
-                    [sys.executable, "-m", PROGRAM],
-                    stdin=order,
-                    stdout=subprocess.PIPE,
-                    stderr=complaint,
-                ) as process:
-                    for _ in process.stdout or ():
-                        self.progress(next(done), total)
-                complaint.seek(0)
-                if process.returncode:
-                    faults.extend(
-                        complaint.read().splitlines() or [f"{PROGRAM}: {process.returncode}"]
-                    )
-
-        # A process for each core, the longest work first.
         ordered = sorted(jobs, key=lambda job: len(job.sheets), reverse=True)
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            list(pool.map(work, ordered))
+            told = pool.map(
+                lambda job: lay_out(job, lambda: self.progress(next(done), total)), ordered
+            )
+            faults = [fault for faults in told for fault in faults]
         if faults:
             raise HandoutError(faults)
+
+
+def lay_out(job: Job, made_one: Callable[[], None]) -> list[str]:
+    """Have a process do a job, and return what kept it from that."""
+    with TemporaryFile("w+") as order, TemporaryFile("w+") as complaint:
+        order.write(encoded(job))
+        order.seek(0)
+        with subprocess.Popen(
+            [sys.executable, "-m", PROGRAM],
+            stdin=order,
+            stdout=subprocess.PIPE,
+            stderr=complaint,
+        ) as process:
+            for _ in process.stdout or ():
+                made_one()
+        complaint.seek(0)
+        said = complaint.read().splitlines()
+    if process.returncode in (0, REFUSED):
+        return said if process.returncode else []
+    why = said[-1] if said else f"{PROGRAM}: {process.returncode}"
+    return [
+        tr(
+            f"layout stopped ({why}); type make setup, which installs what it needs",
+            f"la mise en page s'est arrêtée ({why}) ; taper make setup, qui installe ce qu'il faut",
+        )
+    ]
 
 
 def _made_from(html: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from nomade.handout_page import Sheet, Town
 
+REFUSED = 3  # exit code of a process that says in sentences why it can't do its job
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

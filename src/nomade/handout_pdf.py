@@ -18,7 +18,7 @@ from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import URLFetcher
 
 from nomade import files
-from nomade.handout_job import Job, decoded
+from nomade.handout_job import REFUSED, Job, decoded
 from nomade.handout_page import Pages, Sheet
 from nomade.i18n import tr
 
@@ -106,7 +106,7 @@ def main() -> int:
             print(name, flush=True)
     except LayoutError as error:
         print(error, file=sys.stderr)
-        return 1
+        return REFUSED
     return 0
 
 

@@ -388,6 +388,19 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_missing_part_is_told_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handout, "PROGRAM", "nomade.nothing")
+    with pytest.raises(handout.HandoutError, match=r"^layout stopped \(.*\); type make setup"):
+        made(tmp_path, people=[SHORT])
+    # what a run leaves behind that was stopped is neither believed nor forgotten
+    (tmp_path / "vb-0002.pdf").write_bytes(b"half")
+    monkeypatch.undo()
+    assert "vb-0002.pdf" in made(tmp_path, people=[SHORT]).written
+    assert "vb-0002.pdf" in made(tmp_path, people=[LARGE]).removed
+
+
 def test_nothing_is_fetched_for_a_sheet() -> None:
     page = '<html lang="en"><title>x</title><img src="file:///etc/hostname" alt="SECRET"></html>'
     document = handout_pdf.lay_out(page)

@@ -66,7 +66,9 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters["unbroken"] = handout_text.unbroken
+        self._environment.filters.update(
+            unbroken=handout_text.unbroken, dialled=handout_text.dialled
+        )
         self._environment.globals.update(
             t=handout_text.translator(town.language),
             picture=lambda drawing: handout_look.data_uri(str(drawing).encode()),
@@ -99,8 +101,10 @@ class Pages:
         return f"{self.town.name} · {word} {wave}" if wave else self.town.name
 
     def sheet(self, sheet: Sheet) -> str:
-        """Return the sheet of one person."""
-        return self._render("sheets.html.j2", self.title(sheet), sheets=[sheet], wave=None)
+        """Return the sheet of one person, for a screen."""
+        return self._render(
+            "sheets.html.j2", self.title(sheet), sheets=[sheet], wave=None, links=True
+        )
 
     def wave(self, wave: str, sheets: Sequence[Sheet]) -> str:
         """Return the sheets of a wave, in the order given, with a list to sign in front of them."""
@@ -114,6 +118,7 @@ class Pages:
             sheets=sheets,
             wave=wave,
             departments=departments,
+            links=False,
         )
 
     def slip(self, sheet: Sheet, password: str) -> str:

@@ -29,6 +29,11 @@ def unbroken(value: str) -> str:
     return re.sub(r"\s+", NO_BREAK, value.strip())
 
 
+def dialled(number: str) -> str:
+    """Return a telephone number as a telephone takes it (RFC 3966)."""
+    return re.sub(r"[^0-9+*#]", "", number)
+
+
 def translator(language: str) -> Callable[..., Markup]:
     """Return t(fr=..., en=..., name=value): a text of ours, with values of others in it.
 

@@ -129,7 +129,8 @@ def test_the_html_says_the_same_and_needs_no_other_file(sheets: Path) -> None:
     html = (sheets / "vb-0002.html").read_text(encoding="utf-8")
     assert '<html lang="fr">' in html
     assert ">Ô Vy<" in html
-    addresses = set(re.findall(r'(?:src|href|url)\s*[=(]\s*"?([a-z]+:[^")]*)', html))
+    assert set(re.findall(r'href="(.*?)"', html)) == {TOWN.conference_url, "tel:+33199004242"}
+    addresses = set(re.findall(r'(?:src|url)\s*[=(]\s*"?([a-z]+:[^")]*)', html))
     assert addresses
     assert {address.split(":")[0] for address in addresses} == {"data"}
 

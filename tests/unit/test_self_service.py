@@ -182,9 +182,12 @@ def test_the_remedy_of_an_unknown_check_is_cut_where_the_technician_begins() -> 
     (light,) = shown(check("links", "CRITICAL", "le partage ne répond pas"))
     assert light.title == "Titre links"
     assert light.message == "Le partage ne répond pas."
-    assert (light.advice, light.technician) == ("Faites ceci.", "Sinon, en root : apt-get.")
+    assert light.advice == "Faites ceci."
+    assert light.technician == (
+        "links : Le partage ne répond pas. Faites ceci. Sinon, en root : apt-get."
+    )
     (light,) = shown(check("links", "CRITICAL"), texts=ENGLISH)
-    assert (light.advice, light.technician) == ("Do this.", "As root: apt-get.")
+    assert light.advice == "Do this."
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,7 @@ def test_the_remedy_of_an_unknown_check_is_cut_where_the_technician_begins() -> 
     ],
 )
 def test_splitting_a_remedy(remedy: str, own: str) -> None:
-    assert lights.split_remedy(remedy)[0] == own
+    assert lights.split_remedy(remedy) == own
     (light,) = shown(check("links", "WARNING", remedy={"fr": remedy, "en": remedy}))
     assert light.advice == (own or "Appelez l'assistance : elle s'en occupe.")
 
@@ -223,7 +226,19 @@ def test_real_remedies_leave_something_to_say() -> None:
 
 def test_a_light_that_is_well_gives_no_advice() -> None:
     (light,) = shown(check("disk", "OK", "40 % libres sur /"))
-    assert (light.word, light.message, light.advice) == ("En ordre", "40 % libres sur /.", "")
+    assert (light.word, light.message, light.advice) == ("En ordre", "", "")
+
+
+def test_what_a_check_says_in_its_own_words_is_for_the_technician() -> None:
+    (light,) = shown(check("vpn-handshake", "CRITICAL", "la passerelle n'a jamais répondu"))
+    assert light.message == "La mairie ne répond pas."
+    assert "La passerelle n'a jamais répondu." in light.technician
+
+
+def test_a_check_without_an_answer_is_no_fault() -> None:
+    (light,) = shown(check("updates", "UNKNOWN", "pas de réponse en 15 s"))
+    assert light.message == "Ce contrôle n'a pas répondu."
+    assert light.advice.startswith("Attendez une minute")
 
 
 def test_what_a_screen_reader_says() -> None:

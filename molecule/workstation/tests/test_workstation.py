@@ -8,6 +8,7 @@ and their remedies are the real ones. What the hardware does is for a real lapto
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shlex
 import subprocess
@@ -339,6 +340,39 @@ def test_check_of_the_camera(name: str, root: Root, checks: Checks) -> None:
     with instead(root, name, "/sys", both):
         good = checks(name)["camera"]
     assert (good["status"], good["message"]) == ("OK", "Caméra HD")
+
+
+@on_each_machine
+def test_check_of_the_camera_in_use(name: str, root: Root, checks: Checks) -> None:
+    assert checks(name)["camera-free"]["status"] == "OK"
+    # a node of the right name, which opens like any other
+    root(name, "touch /dev/video0 && mount --bind /dev/null /dev/video0")
+    try:
+        with instead(root, name, "/sys", f"mkdir -p class/video4linux && cd $_ && {CAMERA}"):
+            assert checks(name)["camera-free"]["status"] == "OK"
+            root(name, "systemd-run --unit=meeting sh -c 'exec sleep 300 < /dev/video0'")
+            expect(checks(name)["camera-free"], "WARNING", "utilisée par sleep", "fermez")
+            root(name, "systemctl stop meeting")
+            assert checks(name)["camera-free"]["status"] == "OK"
+    finally:
+        root(name, "umount /dev/video0 && rm /dev/video0")
+
+
+@on_each_machine
+def test_check_of_the_network(name: str, root: Root, checks: Checks) -> None:
+    assert checks(name)["network"]["message"] == "relié par eth0"
+    # ssh waits for the moment that the machine is away
+    away = """
+    address=$(ip -oneline -4 address show dev eth0 | awk '{print $4}')
+    ip address flush dev eth0
+    LANG=fr_FR.UTF-8 nomade-check --json --capability workstation > /run/away.json
+    ip address add "$address" dev eth0
+    cat /run/away.json; rm /run/away.json
+    """
+    found = json.loads(root(name, away))["checks"]
+    check = next(check for check in found if check["name"] == "network")
+    expect(check, "CRITICAL", "relié à aucun réseau", "branchez le câble")
+    assert checks(name)["network"]["status"] == "OK"
 
 
 WIFI = "mkdir -p class/net/wlan0/phy80211 class/rfkill/rfkill0 && cd class/rfkill/rfkill0"

@@ -27,7 +27,7 @@ LETTER = (
     "notamment l'entretien des chemins communaux, la rénovation de l'école élémentaire et le "
     "programme des festivités de l'été."
 )
-PARAGRAPHS = 60
+PARAGRAPHS = 100
 
 
 def saved(document: Any) -> bytes:
@@ -66,7 +66,9 @@ def budget() -> bytes:
     for cell in sheet["B"]:
         cell.number_format = "#,##0.00"
     sheet.column_dimensions["A"].width = sheet.column_dimensions["B"].width = 30
-    book.create_sheet("Dépenses").append(("Chauffage de l'école", 7))
+    spent = book.create_sheet("Dépenses")
+    spent.append(("Chauffage de l'école", 7))
+    spent.column_dimensions["A"].width = 30
     return saved(book)
 
 

@@ -5,8 +5,10 @@ Runs on the machine as that person, starts the real LibreOffice without a window
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from com.sun.star.beans import PropertyValue
 from com.sun.star.lang import Locale
 
 PIPE = f"employee-{os.getpid()}"
+BUTTON = "vnd.sun.star.script:Standard.Opened.Main?language=Basic&location=document"
 CLICK_YES = 6  # com.sun.star.document.MacroExecMode.USE_CONFIG_APPROVE_CONFIRMATION
 
 
@@ -31,7 +34,12 @@ class Session:
     def __init__(self) -> None:
         """Start it and wait until it answers."""
         accept = f"--accept=pipe,name={PIPE};urp;"
-        self.process = subprocess.Popen(["soffice", "--headless", "--norestore", accept])
+        self.process = subprocess.Popen(
+            ["soffice", "--headless", "--norestore", accept],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         context = uno.getComponentContext()
         create = context.ServiceManager.createInstanceWithContext
         resolver = create("com.sun.star.bridge.UnoUrlResolver", context)
@@ -86,15 +94,17 @@ class Session:
         return True
 
     def open(self, files: list[str]) -> list[bool]:
-        """Open documents and click on Yes whatever is asked."""
-        opened = []
+        """Open documents, click on Yes whenever asked, and on their button; say if it may run."""
+        allowed = []
         for file in files:
             how = (argument("MacroExecutionMode", CLICK_YES), argument("Hidden", True))
             document = self.desktop.loadComponentFromURL(f"file://{file}", "_blank", 0, how)
-            opened.append(document is not None)
-            time.sleep(0.5)
+            click = self.service("com.sun.star.frame.DispatchHelper")
+            frame = document.CurrentController.Frame
+            click.executeDispatch(frame, BUTTON, "", 0, ())
+            allowed.append(document.AllowMacroExecution)
             document.close(True)
-        return opened
+        return allowed
 
     def save(self, files: list[list[str]]) -> list[str]:
         """Make new documents and save them without choosing a format."""
@@ -107,7 +117,7 @@ class Session:
             document.close(True)
         return [file for _, file in files]
 
-    def words(self, locale: list[str]) -> dict[str, Any]:
+    def words(self, locale: list[Any]) -> dict[str, Any]:
         """Use menus' language, spelling, hyphenation and thesaurus."""
         hidden = (argument("Hidden", True),)
         document = self.desktop.loadComponentFromURL("private:factory/swriter", "_blank", 0, hidden)
@@ -116,7 +126,7 @@ class Session:
         typed = chars.CharLocale
         document.close(True)
         tools = self.service("com.sun.star.linguistic2.LinguServiceManager")
-        language = Locale(*locale, "")
+        language, number = Locale(locale[0], locale[1], ""), locale[2]
         spell, hyphen, thesaurus = (
             tools.getSpellChecker(),
             tools.getHyphenator(),
@@ -126,8 +136,8 @@ class Session:
         return {
             "style": shown,
             "typed": [typed.Language, typed.Country],
-            "right": spell.isValid("développement", language, ()),
-            "wrong": spell.isValid("dévelopement", language, ()),
+            "right": spell.isValid("développement", number, ()),
+            "wrong": spell.isValid("dévelopement", number, ()),
             "hyphens": parts.getPossibleHyphens() if parts else "",
             "meanings": len(thesaurus.queryMeanings("maison", language, ())),
         }
@@ -139,25 +149,33 @@ class Session:
 
     def templates(self, _: None) -> list[str]:
         """Return what the template dialog offers."""
-        self.service("com.sun.star.frame.DocumentTemplates").update()
+        templates = self.service("com.sun.star.frame.DocumentTemplates")
+        templates.update()
+        top = templates.getContent().getIdentifier().getContentIdentifier()
         files = self.service("com.sun.star.ucb.SimpleFileAccess")
         found = []
-        for folder in files.getFolderContents("vnd.sun.star.hier:/templates", True):
+        for folder in files.getFolderContents(top, True):
             found += files.getFolderContents(folder, False)
         return found
 
     def end(self) -> None:
         """Quit as from the menu, so that the profile is written."""
-        self.desktop.terminate()
-        self.process.wait(30)
+        try:
+            self.desktop.terminate()
+            self.process.wait(30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def main() -> None:
     """Do what is asked for, in that order."""
     questions: list[list[Any]] = json.loads(sys.argv[1])
     session = Session()
-    answers = [getattr(session, name)(value) for name, value in questions]
-    session.end()
+    try:
+        answers = [getattr(session, name)(value) for name, value in questions]
+    finally:
+        session.end()
     print(json.dumps(answers))
 
 

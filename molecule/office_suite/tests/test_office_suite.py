@@ -18,6 +18,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pypdf
 import pytest
@@ -26,6 +27,8 @@ SCENARIO = Path(__file__).parents[1]
 MACHINES = ["debian12", "debian13"]
 PERSON = "mdurand"
 HOME = f"/home/{PERSON}"
+FRENCH = 0x040C  # the number that LibreOffice has from Windows
+PAGES = 12  # of a letter in Calibri
 MARKER = f"{HOME}/the-macro-ran"
 FONTS = {
     "Arial": "LiberationSans",
@@ -34,6 +37,7 @@ FONTS = {
     "Courier New": "LiberationMono",
     "Times New Roman": "LiberationSerif",
 }
+REGISTRY = "/usr/lib/libreoffice/share/registry"
 COMMON = "/org.openoffice.Office.Common"
 FACTORIES = "/org.openoffice.Setup/Office/Factories"
 SECURITY = [f"{COMMON}/Security/Scripting", "MacroSecurityLevel"]
@@ -81,10 +85,11 @@ def person(run_as: Callable[[str, str, str], Any]) -> Command:
     return run
 
 
-def put(run: Command, name: str, place: str, content: bytes) -> None:
-    """Write a file on a machine."""
-    text = base64.b64encode(content).decode()
-    run(name, f"echo {text} | base64 --decode > {shlex.quote(place)}")
+def put(name: str, user: str, place: str, content: bytes) -> None:
+    """Write somebody's file on a machine, by no command line, which the journal would keep."""
+    podman = [SCENARIO.parents[1] / "rig/podman", "exec", "--interactive", f"--user={user}"]
+    writes = ["sh", "-c", f"cat > {shlex.quote(place)}"]
+    subprocess.run([*podman, f"nomade-office_suite-{name}", *writes], input=content, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +97,7 @@ def ask(person: Command) -> Callable[..., list[Any]]:
     """Have the employee's own LibreOffice answer questions (employee.py)."""
 
     def answers(name: str, *questions: tuple[str, Any]) -> list[Any]:
-        put(person, name, f"{HOME}/employee.py", (SCENARIO / "employee.py").read_bytes())
+        put(name, PERSON, f"{HOME}/employee.py", (SCENARIO / "employee.py").read_bytes())
         asked = shlex.quote(json.dumps(questions))
         found: list[Any] = json.loads(person(name, f"LANG=C.UTF-8 python3 employee.py {asked}"))
         return found
@@ -107,7 +112,7 @@ def convert(person: Command) -> Callable[[str, dict[str, bytes]], dict[str, pypd
     def converted(name: str, files: dict[str, bytes]) -> dict[str, pypdf.PdfReader]:
         person(name, "rm -rf in out && mkdir in out")
         for file, content in files.items():
-            put(person, name, f"{HOME}/in/{file}", content)
+            put(name, PERSON, f"{HOME}/in/{file}", content)
         person(name, "soffice --headless --convert-to pdf --outdir out in/*")
         made = {}
         for file in files:
@@ -128,7 +133,7 @@ def fonts_of(pdf: pypdf.PdfReader) -> set[str]:
     names = set()
     for page in pdf.pages:
         for font in page["/Resources"]["/Font"].values():
-            names.add(font.get_object()["/BaseFont"].split("+")[-1])
+            names.add(font.get_object()["/BaseFont"].split("+")[-1].removesuffix("-Regular"))
     return names
 
 
@@ -147,14 +152,15 @@ def test_documents_of_word_excel_and_powerpoint_open(name: str, convert: Any) ->
         },
     )
     letter = [text_of(page) for page in made["lettre.docx"].pages]
-    assert len(letter) == 9
+    assert len(letter) == PAGES
     assert "Article 1. Monsieur le maire" in letter[0]
     assert documents.LETTER[-40:] in letter[-1]
     assert fonts_of(made["lettre.docx"]) == {"Carlito"}
 
     budget = [text_of(page) for page in made["budget.xlsx"].pages]
     assert len(budget) == 2
-    assert "Total des recettes 3 300,00" in budget[0]  # computed, and written as in France
+    assert "Total des recettes" in budget[0]
+    assert "3 300,00" in budget[0]  # computed, and written as in France
     assert "Chauffage de l'école" in budget[1]
 
     slides = [text_of(page) for page in made["vœux.pptx"].pages]
@@ -183,7 +189,7 @@ def test_without_the_fonts_pages_break_elsewhere(
         letter = convert(name, {"lettre.docx": documents.letter("Calibri")})["lettre.docx"]
         red = checks(name)["office-fonts"]
     assert "Carlito" not in fonts_of(letter)
-    assert len(letter.pages) > 9
+    assert len(letter.pages) != PAGES
     assert red["status"] == "CRITICAL"
     assert "Calibri →" in red["message"]
     assert "fonts-crosextra-carlito" in red["remedy"]["fr"]
@@ -200,7 +206,7 @@ def test_the_towns_font_is_there(name: str, person: Command) -> None:
 
 @on_each_machine
 def test_it_speaks_french_even_in_a_session_that_does_not(name: str, ask: Any) -> None:
-    (words,) = ask(name, ("words", ["fr", "FR"]))
+    (words,) = ask(name, ("words", ["fr", "FR", FRENCH]))
     assert words["style"] == "Titre 1"
     assert words["typed"] == ["fr", "FR"]
     assert (words["right"], words["wrong"]) == (True, False)
@@ -263,7 +269,7 @@ def test_a_profile_that_says_otherwise_does_not_unlock(
 """
     person(name, "mkdir -p .config/libreoffice/4/user")
     place = f"{HOME}/.config/libreoffice/4/user/registrymodifications.xcu"
-    put(person, name, place, profile.encode())
+    put(name, PERSON, place, profile.encode())
     try:
         assert ask(name, ("settings", [SECURITY])) == [[{"debian12": 2, "debian13": 3}[name]]]
     finally:
@@ -273,7 +279,7 @@ def test_a_profile_that_says_otherwise_does_not_unlock(
 @pytest.mark.parametrize(
     ("name", "starts"),
     [
-        ("debian12", {"swriter": "mimetypeapplication/vnd.oasis.opendocument.text"}),
+        ("debian12", {"swriter": "content.xml", "scalc": "content.xml", "simpress": "content.xml"}),
         ("debian13", {"swriter": "word/", "scalc": "xl/", "simpress": "ppt/"}),
     ],
 )
@@ -282,7 +288,8 @@ def test_new_documents_are_saved_in_the_towns_format(
 ) -> None:
     ask(name, ("save", [[kind, f"{HOME}/new-{kind}"] for kind in starts]))
     for kind, part in starts.items():
-        assert part in person(name, f"strings -n 3 new-{kind} || cat new-{kind}")
+        listing = person(name, f"python3 -m zipfile --list new-{kind}")
+        assert part in listing
 
 
 @on_each_machine
@@ -290,7 +297,9 @@ def test_the_towns_templates_and_folders_are_offered(name: str, ask: Any) -> Non
     (work, _), templates = ask(name, ("paths", ["Work", "Template"]), ("templates", None))
     folder = {"debian12": HOME, "debian13": f"{HOME}/Dossiers%20%C3%A0%20traiter"}[name]
     assert work == f"file://{folder}"
-    assert any(documents.TEMPLATE in template for template in templates), templates
+    assert any(f"/Mairie/{quote(documents.TEMPLATE)}.ott" in template for template in templates), (
+        templates
+    )
 
 
 # --- macros ------------------------------------------------------------------------------------
@@ -299,10 +308,11 @@ def test_the_towns_templates_and_folders_are_offered(name: str, ask: Any) -> Non
 @on_each_machine
 def test_only_the_towns_macros_run(name: str, ask: Any, person: Command, root: Command) -> None:
     document = documents.open_document("text", "Bonjour", marker=MARKER)
-    put(person, name, f"{HOME}/received.odt", document)
-    put(root, name, "/srv/valbourg/macros/trusted.odt", document)
+    put(name, PERSON, f"{HOME}/received.odt", document)
+    put(name, "root", "/srv/valbourg/macros/trusted.odt", document)
     ran = f"ls {MARKER} 2>/dev/null; rm -f {MARKER}"
-    assert ask(name, ("open", [f"{HOME}/received.odt"])) == [[True]]
+    person(name, ran)
+    assert ask(name, ("open", [f"{HOME}/received.odt"])) == [[False]]
     assert person(name, ran) == ""
     assert ask(name, ("open", ["/srv/valbourg/macros/trusted.odt"])) == [[True]]
     assert person(name, ran) == f"{MARKER}\n"
@@ -316,8 +326,8 @@ def test_the_employee_trusts_nobody_in_the_towns_place(name: str, ask: Any) -> N
 def test_without_the_policy_the_same_macro_would_run(
     ask: Any, person: Command, root: Command
 ) -> None:
-    put(person, "debian12", f"{HOME}/received.odt", documents.open_document("text", "", MARKER))
-    place = "/usr/lib/libreoffice/share/registry/nomade.xcd"
+    put("debian12", PERSON, f"{HOME}/received.odt", documents.open_document("text", "", MARKER))
+    place = f"{REGISTRY}/nomade.xcd"
     root("debian12", f"cp -p {place} /root/ && sed -i 's/<value>2</<value>1</' {place}")
     try:
         assert ask("debian12", ("open", [f"{HOME}/received.odt"])) == [[True]]
@@ -333,7 +343,6 @@ def test_without_the_policy_the_same_macro_would_run(
 def test_documents_open_with_libreoffice_and_telephone_numbers_do_not(
     name: str, person: Command, root: Command
 ) -> None:
-    root(name, "update-desktop-database")
     word = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
     wanted = {word: "writer", "text/csv": "calc", "application/vnd.ms-powerpoint": "impress"}
     for kind, program in wanted.items():
@@ -366,9 +375,9 @@ FAULTS = {
         "apt-get install --reinstall libreoffice-core",
     ),
     "office-policy": (
-        "mv /usr/lib/libreoffice/share/registry/nomade.xcd /usr/lib/libreoffice/share/registry/nomade.away",
-        "mv /usr/lib/libreoffice/share/registry/nomade.away /usr/lib/libreoffice/share/registry/nomade.xcd",
-        "and 1",
+        f"mv {REGISTRY}/nomade.xcd /root/",
+        f"mv /root/nomade.xcd {REGISTRY}/",
+        "and not",
         "relancer equip.yml",
     ),
 }
@@ -390,22 +399,21 @@ def test_a_check_turns_red_and_green(name: str, check: str, root: Command, check
 
 
 CONTRADICTION = f"""<?xml version="1.0" encoding="UTF-8"?>
-<oor:data xmlns:oor="http://openoffice.org/2001/registry">
-<dependency file="main"/><dependency file="nomade"/>
-<oor:items><item oor:path="{SECURITY[0]}"><prop oor:name="{SECURITY[1]}" oor:op="fuse">
-<value>0</value></prop></item></oor:items></oor:data>
+<oor:data xmlns:oor="http://openoffice.org/2001/registry"><dependency file="nomade"/>
+<oor:items><item oor:path="{RECOVERY[0]}"><prop oor:name="{RECOVERY[1]}" oor:op="fuse">
+<value>30</value></prop></item></oor:items></oor:data>
 """
 
 
 def test_a_file_that_contradicts_ours_is_told(root: Command, checks: Checks) -> None:
-    place = "/usr/lib/libreoffice/share/registry/other.xcd"
-    put(root, "debian13", place, CONTRADICTION.encode())
+    place = f"{REGISTRY}/other.xcd"
+    put("debian12", "root", place, CONTRADICTION.encode())
     try:
-        red = checks("debian13")["office-policy"]
+        red = checks("debian12")["office-policy"]
     finally:
-        root("debian13", f"rm {place}")
+        root("debian12", f"rm {place}")
     assert red["status"] == "CRITICAL"
-    assert "MacroSecurityLevel is 0 and not 3" in red["message"]
+    assert "TimeIntervall is 30 and not 5" in red["message"]
 
 
 # --- the run itself ----------------------------------------------------------------------------

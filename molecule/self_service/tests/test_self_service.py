@@ -191,6 +191,14 @@ def server(machine: Callable[[str], Any]) -> Callable[[str, str], None]:
 # --- the desktop -------------------------------------------------------------------------------
 
 
+def test_it_opens_at_login_where_the_town_wants_it(desks: list[Desk]) -> None:
+    closed, opened = desks
+    wait(lambda: AGAIN in opened.focused())
+    opened.keys("Escape")
+    wait(lambda: not opened.is_open())
+    assert not closed.is_open()
+
+
 def test_the_desktop_begins_with_an_icon_that_opens_it(both: Both) -> None:
     def double_click(desk: Desk) -> None:
         wait(lambda: "nomade-mon-poste" in desk.run("ls $(xdg-user-dir DESKTOP)"))
@@ -310,6 +318,25 @@ def test_it_speaks_english_in_an_english_session(desks: list[Desk]) -> None:
     assert desk.lights()["Wi-Fi"][0] == "To watch"
     desk.keys("Escape")
     wait(lambda: not desk.is_open())
+
+
+def test_high_contrast_keeps_its_own_colours(desks: list[Desk]) -> None:
+    desk = desks[0]
+    if desk.is_open():
+        desk.keys("Escape")
+        wait(lambda: not desk.is_open())
+    theme = "xfconf-query -c xsettings -p /Net/ThemeName"
+    before = desk.run(theme).strip()
+    desk.run(f"{theme} -s HighContrast")
+    try:
+        desk.open()
+        wait(lambda: "Vérifié" in desk.said()[0], 40)
+        colours = desk.picture("high-contrast")
+        assert colours.get("7a4a00", 0) < 0.001
+        desk.keys("Escape")
+        wait(lambda: not desk.is_open())
+    finally:
+        desk.run(f"{theme} -s '{before}'")
 
 
 # --- what is broken is named, and told what to do about -----------------------------------------

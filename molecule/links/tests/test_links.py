@@ -588,11 +588,17 @@ def test_taking_it_back_leaves_what_was_there(
     for laptop in LAPTOPS:
         as_person(laptop, "true")
         wait_until(lambda x=laptop: len(bookmarks(x)) > len(OWN))
+    # a home one floor below, as a directory's accounts have
+    below = "/home/MAIRIE/pdurand"
+    inside("laptop12", f"mkdir /home/MAIRIE && useradd -m -d {below} pdurand"
+                       f" && su --login pdurand -c /usr/lib/nomade/bookmarks"
+                       f" && grep -q commun {below}/{BOOKMARKS}")  # fmt: skip
     done = playbook("absent.yml")
     assert done.returncode == 0
+    assert inside("laptop12", f"cat {below}/{BOOKMARKS}") == ""
     for laptop in LAPTOPS:
         assert bookmarks(laptop) == OWN
-        home = inside(laptop, f"find ~{PERSON}/.local/state/nomade -type f", check=False)
+        home = inside(laptop, f"ls -d ~{PERSON}/.local/state/nomade", check=False)
         assert home == ""
         left = inside(laptop, "find /etc /usr /var/lib -path '*nomade*' \\( -type f -o -type l \\)"
                               " -o -path '/etc/thunderbird/*' -name 'policies.json'")  # fmt: skip

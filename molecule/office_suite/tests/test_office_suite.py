@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import importlib.util
 import io
 import json
@@ -48,6 +49,9 @@ BACKUP = [f"{COMMON}/Save/Document", "CreateBackup"]
 HISTORY = [f"{COMMON}/History", "PickListSize"]
 WRITER = [f"{FACTORIES}/com.sun.star.text.TextDocument", "ooSetupFactoryDefaultFilter"]
 CALC = [f"{FACTORIES}/com.sun.star.sheet.SpreadsheetDocument", "ooSetupFactoryDefaultFilter"]
+TRUSTED = ["file:///srv/valbourg/macros"]
+OOXML = ["MS Word 2007 XML", "Calc MS Excel 2007 XML"]
+SETTINGS = [WRITER, CALC, SECURITY, LOCATIONS, RECOVERY, TIPS, BACKUP, HISTORY]
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 Checks = Callable[[str], dict[str, dict[str, Any]]]
@@ -59,6 +63,7 @@ assert spec is not None
 assert spec.loader is not None
 documents = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(documents)
+TEMPLATE = documents.TEMPLATE
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +106,23 @@ def ask(person: Command) -> Callable[..., list[Any]]:
         asked = shlex.quote(json.dumps(questions))
         found: list[Any] = json.loads(person(name, f"LANG=C.UTF-8 python3 employee.py {asked}"))
         return found
+
+    return answers
+
+
+@pytest.fixture(scope="session")
+def found(ask: Any) -> Callable[[str], dict[str, Any]]:
+    """What the employee finds on each machine, asked in one session of LibreOffice."""
+
+    @functools.cache
+    def answers(name: str) -> dict[str, Any]:
+        questions = {
+            "words": ["fr", "FR", FRENCH],
+            "paths": ["Work", "Template"],
+            "templates": None,
+            "settings": SETTINGS,
+        }
+        return dict(zip(questions, ask(name, *questions.items()), strict=True))
 
     return answers
 
@@ -205,8 +227,8 @@ def test_the_towns_font_is_there(name: str, person: Command) -> None:
 
 
 @on_each_machine
-def test_it_speaks_french_even_in_a_session_that_does_not(name: str, ask: Any) -> None:
-    (words,) = ask(name, ("words", ["fr", "FR", FRENCH]))
+def test_it_speaks_french_even_in_a_session_that_does_not(name: str, found: Any) -> None:
+    words = found(name)["words"]
     assert words["style"] == "Titre 1"
     assert words["typed"] == ["fr", "FR"]
     assert (words["right"], words["wrong"]) == (True, False)
@@ -217,14 +239,15 @@ def test_it_speaks_french_even_in_a_session_that_does_not(name: str, ask: Any) -
 # --- settings ----------------------------------------------------------------------------------
 
 
-def test_settings_as_the_employee_reads_them(ask: Any) -> None:
-    wanted = [WRITER, CALC, SECURITY, LOCATIONS, RECOVERY, TIPS, BACKUP, HISTORY]
-    (settings,) = ask("debian12", ("settings", wanted))
-    macros = ["file:///srv/valbourg/macros"]
-    assert settings == ["writer8", "calc8", 2, macros, 5, False, False, 25]
-    (settings,) = ask("debian13", ("settings", wanted))
-    ours = ["MS Word 2007 XML", "Calc MS Excel 2007 XML", 3, macros, 3, False, True, 7]
-    assert settings == ours
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("debian12", ["writer8", "calc8", 2, TRUSTED, 5, False, False, 25]),
+        ("debian13", [*OOXML, 3, TRUSTED, 3, False, True, 7]),
+    ],
+)
+def test_settings_as_the_employee_reads_them(name: str, settings: list[Any], found: Any) -> None:
+    assert found(name)["settings"] == settings
 
 
 # what the employee tries, and whether it is theirs to choose
@@ -243,15 +266,17 @@ def test_what_is_locked_stays_and_what_is_proposed_can_be_chosen(
     wanted = [setting for setting, _, _ in choices]
     person(name, "rm -rf .config/libreoffice")
     try:
-        before, changed = ask(
+        before, changed, trusted = ask(
             name,
             ("settings", wanted),
             ("change", [[*setting, value] for setting, value, _ in choices]),
+            ("trust", "CN=Somebody"),
         )
         (after,) = ask(name, ("settings", wanted))
     finally:
         person(name, "rm -rf .config/libreoffice")
     assert changed == [free for _, _, free in choices]
+    assert trusted is False
     expected = [
         value if free else old for (_, value, free), old in zip(choices, before, strict=True)
     ]
@@ -293,34 +318,25 @@ def test_new_documents_are_saved_in_the_towns_format(
 
 
 @on_each_machine
-def test_the_towns_templates_and_folders_are_offered(name: str, ask: Any) -> None:
-    (work, _), templates = ask(name, ("paths", ["Work", "Template"]), ("templates", None))
+def test_the_towns_templates_and_folders_are_offered(name: str, found: Any) -> None:
+    work, _ = found(name)["paths"]
     folder = {"debian12": HOME, "debian13": f"{HOME}/Dossiers%20%C3%A0%20traiter"}[name]
     assert work == f"file://{folder}"
-    assert any(f"/Mairie/{quote(documents.TEMPLATE)}.ott" in template for template in templates), (
-        templates
-    )
+    ours = [t for t in found(name)["templates"] if t.endswith(f"/Mairie/{quote(TEMPLATE)}.ott")]
+    assert len(ours) == 1
 
 
 # --- macros ------------------------------------------------------------------------------------
 
 
 @on_each_machine
-def test_only_the_towns_macros_run(name: str, ask: Any, person: Command, root: Command) -> None:
-    document = documents.open_document("text", "Bonjour", marker=MARKER)
-    put(name, PERSON, f"{HOME}/received.odt", document)
-    put(name, "root", "/srv/valbourg/macros/trusted.odt", document)
-    ran = f"ls {MARKER} 2>/dev/null; rm -f {MARKER}"
-    person(name, ran)
-    assert ask(name, ("open", [f"{HOME}/received.odt"])) == [[False]]
-    assert person(name, ran) == ""
-    assert ask(name, ("open", ["/srv/valbourg/macros/trusted.odt"])) == [[True]]
-    assert person(name, ran) == f"{MARKER}\n"
-
-
-@on_each_machine
-def test_the_employee_trusts_nobody_in_the_towns_place(name: str, ask: Any) -> None:
-    assert ask(name, ("trust", "CN=Somebody")) == [False]
+def test_only_the_towns_macros_run(name: str, ask: Any, person: Command) -> None:
+    person(name, f"rm -f {MARKER}*")
+    received, trusted = f"{HOME}/received.odt", "/srv/valbourg/macros/trusted.odt"
+    put(name, PERSON, received, documents.open_document("text", "", f"{MARKER}-received"))
+    put(name, "root", trusted, documents.open_document("text", "", f"{MARKER}-trusted"))
+    assert ask(name, ("open", [received, trusted])) == [[False, True]]
+    assert person(name, f"ls {MARKER}*") == f"{MARKER}-trusted\n"
 
 
 def test_without_the_policy_the_same_macro_would_run(

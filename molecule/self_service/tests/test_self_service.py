@@ -691,7 +691,7 @@ def test_alone_it_works_and_leaves_nothing(
     assert [path for path in found if not path.startswith(own)] == []
     assert run_as("alone", "root", "find /home -name 'nomade-*'").stdout == ""
     # What apt keeps of their dependencies, something that was there before would like to have.
-    new = "dpkg-query --show | comm -13 /root/packages-before - | cut -f 1"
+    new = "dpkg-query --show | grep -vxFf /root/packages-before | cut -f 1"
     wishes = "-o APT::AutoRemove::RecommendsImportant=0 -o APT::AutoRemove::SuggestsImportant=0"
     wished = f"LC_ALL=C apt-get --simulate {wishes} autoremove | sed -n 's/^Remv //p'"
     kept = {line.split()[0] for line in run_as("alone", "root", wished).stdout.splitlines()}

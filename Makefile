@@ -12,7 +12,7 @@ SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(sort $(wildcard molecule/*/m
 # How many scenarios run side by side: what two cores carry, since part of their time they wait.
 JOBS ?= 3
 
-.PHONY: help setup demo demo-clean test lint unit scenarios faults town bench clean docs
+.PHONY: help setup test-setup demo demo-clean test lint unit scenarios faults town bench clean docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ help: ## list the targets
 setup: ## install the system packages, the Python environment and the collections
 	@scripts/setup
 
+# what only tests need
+test-setup: setup
+	@scripts/system-packages --tests
+
 demo: setup ## a small town hall in containers: enrol two laptops, equip them, prove it
 	@scripts/demo
 
@@ -28,24 +32,24 @@ demo-clean: ## remove the demo's containers and what it wrote
 	@scripts/demo --clean
 
 ifdef ROLE
-test: setup ## lint, unit tests and every scenario (ROLE=x: the scenario of one role)
+test: test-setup ## lint, unit tests and every scenario (ROLE=x: the scenario of one role)
 	@$(MAKE) --no-print-directory scenario-$(ROLE)
 else
-test: setup
+test: test-setup
 	@scripts/test $(JOBS)
 endif
 
 lint: setup ## ansible-lint, yamllint, ruff, mypy, shell syntax
 	@scripts/lint
 
-unit: setup ## the unit tests only
+unit: test-setup ## the unit tests only
 	@mkdir -p var/junit
 	@pytest -n $(JOBS) -q tests/unit --junitxml=var/junit/unit.xml
 
-scenario-%: setup
+scenario-%: test-setup
 	@scripts/scenario $*
 
-faults: setup ## kill runs half-way and see the next one converge
+faults: test-setup ## kill runs half-way and see the next one converge
 	@PYTEST_ADDOPTS='-k faults' scripts/scenario town
 
 bench: setup ## measure what a technician waits for, pyinfra beside it (half an hour, alone on the machine)

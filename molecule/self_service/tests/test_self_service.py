@@ -566,7 +566,7 @@ def test_the_microphone_is_recorded_and_played_back(testing: Both) -> None:
         desk.run("systemctl --user stop tone")
         hertz, seconds = heard(desk)
         assert 290 <= hertz <= 310
-        assert seconds > 2
+        assert seconds > 0.5
         assert "wav" not in desk.run("ls $XDG_RUNTIME_DIR")  # nothing is kept
 
     testing(speak)
@@ -590,7 +590,7 @@ def test_the_speaker_plays_a_tone(testing: Both) -> None:
         hear(desk, "Vous n'avez rien entendu ?", 25)
         hertz, seconds = heard(desk)
         assert 430 <= hertz <= 450
-        assert seconds > 1
+        assert seconds > 0.5
 
     testing(play)
 

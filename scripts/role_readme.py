@@ -161,7 +161,7 @@ def files_section(role: Path) -> list[str]:
 
 
 def example_section(role: Path, root: Path) -> list[str]:
-    """Return a playbook for whoever has this role alone, or that of its scenario: both are tested."""
+    """Return a playbook for the role alone, or that of its scenario: both are tested."""
     molecule = root / "molecule"
     sources = [
         molecule / "alone/playbooks" / f"{role.name}.yml",

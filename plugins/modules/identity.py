@@ -464,7 +464,8 @@ def interrupted(root: Path) -> List[str]:
 
 def installed(root: Path) -> List[str]:
     """Return the roles whose files are on the machine: the manifests that `rootfs` keeps."""
-    return sorted(path.parent.name for path in (root / "var/lib/nomade/rootfs").glob("*/manifest.json"))
+    manifests = (root / "var/lib/nomade/rootfs").glob("*/manifest.json")
+    return sorted(path.parent.name for path in manifests)
 
 
 def survey(root: Path, params: Json) -> Json:

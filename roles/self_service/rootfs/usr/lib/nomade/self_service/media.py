@@ -226,15 +226,17 @@ class Camera(Player):
         """Remember whom to tell, and who takes the picture (None takes it away)."""
         super().__init__(say)
         self.show_picture = show_picture
+        self.monitor: Any = None
 
     def start(self) -> None:
         """Look for a camera, of the kernel's or of PipeWire's, and show its picture."""
         self.stop()
-        monitor = Gst.DeviceMonitor.new()
-        monitor.add_filter("Video/Source", None)
-        monitor.start()
-        devices = monitor.get_devices()
-        monitor.stop()
+        if self.monitor is None:
+            # Kept for the life of the window: PipeWire's part (0.3.65) bears no second start.
+            self.monitor = Gst.DeviceMonitor.new()
+            self.monitor.add_filter("Video/Source", None)
+            self.monitor.start()
+        devices = self.monitor.get_devices()
         if not devices:
             self.say("camera_none")
             return

@@ -86,6 +86,7 @@ HALF_DONE = re.compile(
     r"^Status: \S+ \S+ (half-installed|unpacked|half-configured|triggers-(awaited|pending))$",
     re.MULTILINE,
 )
+INSTALLED = re.compile(r"^Package: (\S+)\n(?:\S+: .*\n)*?Status: \S+ ok installed$", re.MULTILINE)
 # What ansible.builtin.apt holds services back with; removed by it, unless it is killed.
 HELD_BACK = "#!/bin/sh\nexit 101"
 NOT_A_GRANT = re.compile(r"(?:Defaults|(?:User|Runas|Host|Cmnd|Cmd)_Alias|[@#]include(?:dir)?)\b")
@@ -462,6 +463,11 @@ def interrupted(root: Path) -> List[str]:
     return left
 
 
+def packages(root: Path) -> List[str]:
+    """Return the names of the packages that are installed and configured."""
+    return sorted(set(INSTALLED.findall(read(root / "var/lib/dpkg/status"))))
+
+
 def installed(root: Path) -> List[str]:
     """Return the roles whose files are on the machine: the manifests that `rootfs` keeps."""
     manifests = (root / "var/lib/nomade/rootfs").glob("*/manifest.json")
@@ -494,6 +500,7 @@ def survey(root: Path, params: Json) -> Json:
         directory_services=directory_services(root),
         installed=installed(root),
         interrupted=interrupted(root),
+        packages=packages(root),
         accounts=where_accounts_live(root, params["accounts"]),
         password_set=password_set(root, params["accounts"]),
     )

@@ -80,6 +80,16 @@ def test_an_installation_that_is_under_way(identity: ModuleType, machine: Path) 
     assert identity.interrupted(machine) == ["dpkg"]
 
 
+def test_the_packages_that_are_installed(identity: ModuleType, machine: Path) -> None:
+    (machine / "var/lib/dpkg/status").write_text(
+        "Package: base-files\nEssential: yes\nStatus: install ok installed\nArchitecture: amd64\n\n"
+        "Package: gone\nStatus: deinstall ok config-files\nPriority: optional\n\n"
+        "Package: half\nStatus: install ok unpacked\n\n"
+        "Package: held\nStatus: hold ok installed\n"
+    )
+    assert identity.packages(machine) == ["base-files", "held"]
+
+
 def test_the_roles_whose_files_are_there(identity: ModuleType, machine: Path) -> None:
     """Not those of which check mode only looked, nor those that were removed."""
     manifests = machine / "var/lib/nomade/rootfs"

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from nomade.preflight import Town, prove
-from nomade.register import COLUMNS, read_register
+from nomade.register import COLUMNS, read_register, slug
 from nomade.settings import TOWN_SPEC, load_catalogue
 from nomade.varfiles import read_vars
 
@@ -346,6 +346,13 @@ FAULTS: dict[str, tuple[Callable[[Town], Town], str, str]] = {
         f'{VARS}: nomade_capabilities.vpn_client: "off": must be true or false',
         f'{VARS}: nomade_capabilities.vpn_client: "off": doit être true ou false',
     ),
+    "a link for a department that nobody works in": (
+        given(workstation_links=[{"name": "budget", "departments": ["Finance"]}]),
+        f"{VARS}: workstation_links: budget: departments: Finance: "
+        "nobody in the register works there",
+        f"{VARS}: workstation_links: budget: departments: Finance: "
+        "personne au registre n'y travaille",
+    ),
     "all.yml beside all/": (
         put("group_vars/all/vpn.yml", "vpn_mtu: 1380\n"),
         f"{ALL}: Ansible reads {VARS}/all/ and not this file; move it in there",
@@ -645,13 +652,15 @@ def test_policy_sets_what_the_specification_says() -> None:
 
 def test_valbourg_is_proven_in_well_under_a_second() -> None:
     here = ROOT / "inventories/valbourg"
-    tags = [machine.asset_tag for machine in read_register(here / "fleet.csv")]
+    machines = read_register(here / "fleet.csv")
+    tags = [machine.asset_tag for machine in machines]
     variables = {
         assignment.name: assignment.value
         for path in (ROOT / "group_vars/all.yml", *sorted(here.glob("group_vars/all/*.yml")))
         for assignment in read_vars(path)
     }
     groups = {"all": tags, "workstations": tags, "vpn_gateways": ["valbourg-gateway"]}
+    groups |= {f"department_{slug(machine.department)}": tags for machine in machines}
     begun = time.process_time()
     proof = prove(Town(ROOT, here, groups, settings=variables))
     assert proof.faults == []

@@ -13,6 +13,7 @@ from pathlib import Path
 from nomade import settings, varfiles
 from nomade.i18n import tr
 from nomade.preflight.town import Proof, Town, near
+from nomade.register import slug
 from nomade.varfiles import Assignment
 
 # A literal here belongs into ansible-vault, and what the name ends in says so.
@@ -52,6 +53,7 @@ def _effective(town: Town) -> Iterator[str]:
                 "manque ; docs/settings.md dit ce que c'est",
             )
     yield from _capabilities(town, where, wanted)
+    yield from _departments(town, where)
 
 
 def _capabilities(town: Town, where: str, wanted: Mapping[str, object]) -> Iterator[str]:
@@ -68,6 +70,27 @@ def _capabilities(town: Town, where: str, wanted: Mapping[str, object]) -> Itera
             )
         elif not isinstance(value, bool):
             yield place + tr("must be true or false", "doit être true ou false")
+
+
+def _departments(town: Town, where: str) -> Iterator[str]:
+    """Yield links and printers for a department that nobody of the register works in."""
+    known = {name for name in town.groups if name.startswith("department_")}
+    for setting in ("workstation_links", "workstation_printers"):
+        entries = town.settings.get(setting)
+        for entry in entries if isinstance(entries, list) else []:
+            if not isinstance(entry, dict):
+                continue  # its type has been told
+            for department in entry.get("departments") or []:
+                group = f"department_{slug(str(department))}"
+                if group not in known:
+                    yield (
+                        f"{where}: {setting}: {entry.get('name')}: departments: {department}: "
+                        + tr(
+                            "nobody in the register works there",
+                            "personne au registre n'y travaille",
+                        )
+                        + near(group, known)
+                    )
 
 
 def _assignments(town: Town, proof: Proof) -> Iterator[Assignment | str]:

@@ -208,7 +208,7 @@ def deploy() -> None:
         manifest, end = decoder.raw_decode(manifests)
         manifests = manifests[end:]
         nodes |= manifest["nodes"]
-        units |= set(manifest["enabled"])
+        units |= set(manifest["units"])
     paths = "\n".join(sorted(nodes))
     script = (
         "cd / && while read -r path; do"

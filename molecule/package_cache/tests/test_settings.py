@@ -83,14 +83,17 @@ def test_a_repository_of_the_towns_own_is_cached_and_others_are_not(
 
 
 def test_beyond_its_size_the_oldest_packages_go_first(host):
-    find = f"sudo find {DIRECTORY} -name '*.deb' -printf '%f\\n'"
-    host.check_output(f"sudo touch -d '2 days ago' {DIRECTORY}/debrep/pool/main/h/hello/*.deb")
-    kept = host.check_output(find).splitlines()
-    assert any(name.startswith("hello_") for name in kept)
-    assert "valbourg_1_all.deb" in kept
+    folder = f"{DIRECTORY}/debrep/pool/main/v"
+    host.check_output(f"sudo mkdir -p {folder}")
+    for name, days in (("old", 30), ("young", 0)):
+        package = f"{folder}/{name}_1_all.deb"
+        host.check_output(f"sudo truncate -s 20M {package}")
+        host.check_output(f"sudo touch -d '{days} days ago' {package}")
     trim = f"sudo /usr/lib/nomade/package-cache-trim {DIRECTORY} --days 365"
-    host.check_output(f"{trim} --gib 0.000001")  # a kilobyte: room for the smallest and youngest
-    assert host.check_output(find).splitlines() == ["valbourg_1_all.deb"]
+    host.check_output(f"{trim} --gib 1")
+    assert "old_1_all.deb" in host.check_output(f"ls {folder}")
+    host.check_output(f"{trim} --gib 0.03")  # 32 MB: room for one of them
+    assert host.check_output(f"ls {folder}") == "young_1_all.deb"
 
 
 def test_removed_it_leaves_nothing(host, machine, playbook, proxy):

@@ -56,10 +56,11 @@ def test_offline_nobody_is_told_that_the_archive_is_away(checks):
 def repository(host, machine, addresses):
     """A repository that only the town has, on the laptop."""
     laptop = machine("laptop")
-    laptop.check_output("mkdir -p /tmp/repo && echo 'du bourg' > /tmp/repo/valbourg_1_all.deb")
+    laptop.check_output("mkdir -p /tmp/repo/mairie")
+    laptop.check_output("echo 'du bourg' > /tmp/repo/mairie/valbourg_1_all.deb")
     server = "python3 -m http.server 8000 --directory /tmp/repo"
     laptop.check_output(f"sudo systemd-run --quiet --unit=repository {server}")
-    yield f"http://{addresses['laptop']['lan']['ipv4']}:8000"
+    yield f"http://{addresses['laptop']['lan']['ipv4']}:8000/mairie"
     laptop.check_output("sudo systemctl stop repository")
 
 
@@ -77,8 +78,9 @@ def test_a_repository_of_the_towns_own_is_cached_and_others_are_not(
         package_cache_upstream_proxy="",
     )
     assert done.returncode == 0
-    assert get("/valbourg_1_all.deb").stdout.strip() == "du bourg"
-    machine("laptop").check_output("rm /tmp/repo/valbourg_1_all.deb")
+    first = get("/valbourg_1_all.deb")
+    assert first.stdout.strip() == "du bourg", first.stderr
+    machine("laptop").check_output("rm /tmp/repo/mairie/valbourg_1_all.deb")
     assert get("/valbourg_1_all.deb").stdout.strip() == "du bourg"
 
 

@@ -57,10 +57,9 @@ def test_the_table_says_it_in_the_language_of_the_locale(first_day: Done) -> Non
     }  # fmt: skip
     assert "ÉCHEC" in rows["laptop-12"]
     assert "absent" in rows["laptop-none"]
-    assert rows["laptop-13"].split()[1:] == [
-        "Théo", "Charme", "-", "ok", "ok", "-",
-        str(first_day.changed()["laptop-13"]), rows["laptop-13"].split()[-1],
-    ]  # fmt: skip
+    # "-" in the columns of the gateway, and of whatever else failed on the full disk
+    said = [word for word in rows["laptop-13"].split()[1:-1] if word != "-"]
+    assert said == ["Théo", "Charme", "ok", "ok", str(first_day.changed()["laptop-13"])]
 
 
 def test_check_mode_had_promised_exactly_these_changes(

@@ -26,4 +26,5 @@ for entry in KEPT["entries"]:
         files.put(name=path, src=source, dest=path, mode=entry["mode"], **owned)
 for unit in KEPT["units"]:
     systemd.service(name=unit, service=unit, running=None, enabled=True)
-server.shell(name="What holds", commands=["nomade-check --json --refresh"])
+# Its exit code is the worst state that it found, which is an answer as well.
+server.shell(name="What holds", commands=["nomade-check --json --refresh || [ $? -le 3 ]"])

@@ -1,4 +1,4 @@
-"""What the tests of rootfs share: a machine below a directory, and a service manager of straw."""
+"""What tests share: a machine below a directory, a service manager of straw, Ansible itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import pwd
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from unittest.mock import patch
 
 import ansible.module_utils
 import pytest
+import yaml
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).parents[2]
@@ -207,3 +209,40 @@ def manager(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Manager:
 @pytest.fixture
 def node() -> Callable[..., dict[str, Any]]:
     return make_node
+
+
+def play_rules(
+    directory: Path, roles: list[str], tasks: list[dict[str, Any]], **variables: Any
+) -> None:
+    """Have Ansible run tasks with the defaults and vars of roles, and without the roles."""
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": variables,
+        "vars_files": [
+            str(ROOT / f"roles/{role}/{folder}/main.yml")
+            for role in roles
+            for folder in ("defaults", "vars")
+        ],
+        "tasks": tasks,
+    }
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory = directory / "hosts.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": {"localhost": local}}}))
+    book = directory / "rules.yml"
+    book.write_text(yaml.safe_dump([play], sort_keys=False))
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(book)],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session", name="play_rules")
+def play_rules_fixture() -> Callable[..., None]:
+    """play_rules(directory, ["vpn_client"], tasks, name="value"): see there."""
+    return play_rules

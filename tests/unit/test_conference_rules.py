@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "roles/conference_client"
@@ -62,7 +59,9 @@ CASES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def said(
+    tmp_path_factory: pytest.TempPathFactory, play_rules: Callable[..., None]
+) -> list[dict[str, Any]]:
     """Have Ansible judge all cases in one playbook."""
     directory = tmp_path_factory.mktemp("rules")
     for name, text in FILES.items():
@@ -82,28 +81,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
                 "vars": {**settings, "conference_client_ca_files": files},
             }
         )
-    play = {
-        "hosts": "localhost",
-        "gather_facts": False,
-        # what the machine answered: it has nothing of ours
-        "vars": {"conference_client_found": {"files": []}},
-        "vars_files": [str(ROLE / folder / "main.yml") for folder in ("defaults", "vars")],
-        "tasks": tasks,
-    }
-    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    inventory = directory / "hosts.yml"
-    inventory.write_text(yaml.safe_dump({"all": {"hosts": {"localhost": local}}}))
-    book = directory / "rules.yml"
-    book.write_text(yaml.safe_dump([play], sort_keys=False))
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(book)],
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    # what the machine answered: it has nothing of ours
+    nothing: dict[str, list[str]] = {"files": []}
+    play_rules(directory, ["conference_client"], tasks, conference_client_found=nothing)
     return [json.loads((directory / f"{n}.json").read_text()) for n in range(len(CASES))]
 
 

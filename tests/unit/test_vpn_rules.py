@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 KEY = "A" * 43 + "="
@@ -92,7 +89,9 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+def said(
+    tmp_path_factory: pytest.TempPathFactory, play_rules: Callable[..., None]
+) -> list[list[str]]:
     """Run all cases in one playbook; return the sentences of each.
 
     Without the role around it, whose dependencies would be installed on this very machine.
@@ -119,31 +118,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     names = [f"case_{number}" for number in range(len(CASES))]
     result = "{{ names | map('extract', vars) | map('default', []) | list | to_json }}"
     tasks.append({"ansible.builtin.copy": {"content": result, "dest": str(answer), "mode": "0600"}})
-    play = {
-        "hosts": "localhost",
-        "gather_facts": False,
-        "vars": {"names": names},
-        "vars_files": [
-            str(ROOT / f"roles/{role}/{folder}/main.yml")
-            for role in GOOD
-            for folder in ("defaults", "vars")
-        ],
-        "tasks": tasks,
-    }
-    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    inventory = directory / "hosts.yml"
-    inventory.write_text(yaml.safe_dump({"all": {"hosts": {"localhost": local}}}))
-    book = directory / "rules.yml"
-    book.write_text(yaml.safe_dump([play], sort_keys=False))
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(book)],
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    play_rules(directory, list(GOOD), tasks, names=names)
     found: list[list[str]] = json.loads(answer.read_text())
     return found
 

@@ -176,32 +176,43 @@ def allocate(
     Runs side by side wait for each other; a run that dies leaves the file as it was.
     """
     with files.locked(town):
-        machines = read_register(town / REGISTER)
-        _refuse_unfit(machines, tags)
-        table, allocations = _read(town / FILE)
-        waiting = missing_allocations(machines, allocations, tags)
-        if not waiting:
-            return []
-        pools = read_pools(town, ipv4_network, ipv6_network)
-        free = _free_addresses(pools, allocations.values())
-        new = []
-        for machine in waiting:
-            try:
-                ipv4, ipv6 = next(free)
-            except StopIteration:
-                raise AllocationError(
-                    tr(
-                        f"vpn_ipv4_network: {pools.ipv4} is full; write a larger network that "
-                        "contains it",
-                        f"vpn_ipv4_network : {pools.ipv4} est plein ; écrire un réseau plus grand "
-                        "qui le contient",
-                    )
-                ) from None
-            new.append(
-                Allocation(machine.asset_tag, ipv4, ipv6, today or datetime.datetime.now().date())
-            )
-        _append(town / FILE, table, new)
-        return new
+        return allocate_held(town, tags, ipv4_network, ipv6_network, today)
+
+
+def allocate_held(
+    town: Path,
+    tags: Sequence[str] = (),
+    ipv4_network: str | None = None,
+    ipv6_network: str | None = None,
+    today: datetime.date | None = None,
+) -> list[Allocation]:
+    """Do what allocate does, for who holds the town's lock already."""
+    machines = read_register(town / REGISTER)
+    _refuse_unfit(machines, tags)
+    table, allocations = _read(town / FILE)
+    waiting = missing_allocations(machines, allocations, tags)
+    if not waiting:
+        return []
+    pools = read_pools(town, ipv4_network, ipv6_network)
+    free = _free_addresses(pools, allocations.values())
+    new = []
+    for machine in waiting:
+        try:
+            ipv4, ipv6 = next(free)
+        except StopIteration:
+            raise AllocationError(
+                tr(
+                    f"vpn_ipv4_network: {pools.ipv4} is full; write a larger network that "
+                    "contains it",
+                    f"vpn_ipv4_network : {pools.ipv4} est plein ; écrire un réseau plus grand "
+                    "qui le contient",
+                )
+            ) from None
+        new.append(
+            Allocation(machine.asset_tag, ipv4, ipv6, today or datetime.datetime.now().date())
+        )
+    _append(town / FILE, table, new)
+    return new
 
 
 def _refuse_unfit(machines: Iterable[Machine], tags: Iterable[str]) -> None:

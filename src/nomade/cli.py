@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from nomade import allocations, register
+from nomade import allocations, fleet_change, fleet_import, fleet_look, fleet_pending, register
+from nomade.fleet_command import DONE, REFUSED, UNUSABLE, Command, network_options, no_options
 from nomade.i18n import tr
+from nomade.register import ChangeError
 from nomade.table import TableError, plural
-
-DONE, REFUSED, UNUSABLE = 0, 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A subcommand: what it says of itself, its options, and what it does."""
-
-    help: str
-    options: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -56,10 +47,6 @@ def allocate(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _no_options(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the town is enough."""
-
-
 def _allocate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--asset",
@@ -71,15 +58,7 @@ def _allocate_options(parser: argparse.ArgumentParser) -> None:
             "aussi cette machine, attribuée ou non (peut être répété)",
         ),
     )
-    for version, example in (("4", "10.66.0.0/16"), ("6", "fd66:1234:5678::/64")):
-        parser.add_argument(
-            f"--ipv{version}-network",
-            metavar="CIDR",
-            help=tr(
-                f"instead of the town's vpn_ipv{version}_network, like {example}",
-                f"au lieu de vpn_ipv{version}_network de la ville, comme {example}",
-            ),
-        )
+    network_options(parser)
 
 
 def commands() -> dict[str, Command]:
@@ -90,7 +69,7 @@ def commands() -> dict[str, Command]:
                 "say everything that is wrong in a town's register",
                 "dire tout ce qui ne va pas dans le registre d'une ville",
             ),
-            _no_options,
+            no_options,
             check,
         ),
         "allocate": Command(
@@ -101,6 +80,10 @@ def commands() -> dict[str, Command]:
             _allocate_options,
             allocate,
         ),
+        **fleet_look.commands(),
+        **fleet_pending.commands(),
+        **fleet_change.commands(),
+        **fleet_import.commands(),
     }
 
 
@@ -120,20 +103,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             "-i",
             "--inventory",
             type=Path,
-            required=True,
+            default=os.environ.get("ANSIBLE_INVENTORY"),
+            required="ANSIBLE_INVENTORY" not in os.environ,
             metavar=tr("TOWN", "VILLE"),
             help=tr(
-                "the town's directory, like inventories/valbourg",
-                "le dossier de la ville, comme inventories/valbourg",
+                "the town's directory, like inventories/valbourg (or else $ANSIBLE_INVENTORY)",
+                "le dossier de la ville, comme inventories/valbourg (sinon $ANSIBLE_INVENTORY)",
             ),
         )
         command.options(subparser)
     arguments = parser.parse_args(argv)
     try:
-        return table[arguments.command].run(arguments)
-    except (TableError, allocations.AllocationError) as error:
+        done = table[arguments.command].run(arguments)
+        sys.stdout.flush()
+        return done
+    except (TableError, ChangeError, allocations.AllocationError) as error:
         print(error, file=sys.stderr)
         return REFUSED
+    except BrokenPipeError:  # whoever read us has seen enough: fleet list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return UNUSABLE

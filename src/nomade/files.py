@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+class ChangedMeanwhileError(Exception):
+    """A file is no longer what was read of it: somebody else wrote it, and it stays theirs."""
+
+
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold a directory for one writer at a time; a process that dies lets go of it."""
@@ -21,10 +25,12 @@ def locked(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def replace(path: Path, content: bytes, mode: int) -> None:
+def replace(path: Path, content: bytes, mode: int, expected: bytes | None = None) -> None:
     """Write a file so that a reader, or a crash, finds the old one or the new one.
 
     The directory must exist. A link at the path is replaced: resolve it first to follow it.
+    Where `expected` is given, a file that holds something else by now is left alone: an editor
+    knows nothing of our lock.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     staged = Path(name)
@@ -34,6 +40,8 @@ def replace(path: Path, content: bytes, mode: int) -> None:
             os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())
+        if expected is not None and path.read_bytes() != expected:
+            raise ChangedMeanwhileError(path)
         staged.replace(path)
     except BaseException:
         staged.unlink(missing_ok=True)

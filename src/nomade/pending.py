@@ -131,9 +131,8 @@ def parse(name: str, data: bytes) -> Announcement:
     try:
         said = json.loads(data)
     except (ValueError, RecursionError):
-        raise PendingError(
-            f"{name}: {tr('is no JSON', 'n’est pas du JSON')}; {_remedy()}"
-        ) from None
+        wrong = tr("is no JSON;", "n'est pas du JSON ;")
+        raise PendingError(f"{name}: {wrong} {_remedy()}") from None
     return _announcement(_Reader(name, "", said))
 
 

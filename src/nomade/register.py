@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-import unicodedata
+import difflib
+import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
+from nomade import files, lifecycle, table_edit
 from nomade.i18n import tr
-from nomade.table import Row, Table, quote, read_table
+from nomade.register_checks import check_assignee, check_cells, check_duplicates
+from nomade.register_rules import (
+    RESERVED_LOGINS,
+    STATES,
+    bare,
+    is_placeholder_serial,
+    natural,
+    slug,
+)
+from nomade.table import Fault, TableError, parse_table, show, visible
+
+__all__ = [
+    "COLUMNS",
+    "FILE",
+    "OPTIONAL_COLUMNS",
+    "RESERVED_LOGINS",
+    "STATES",
+    "ChangeError",
+    "Draft",
+    "Edit",
+    "Machine",
+    "bare",
+    "change",
+    "count_states",
+    "is_placeholder_serial",
+    "parse_register",
+    "read_register",
+    "slug",
+]
 
 FILE = "fleet.csv"
-STATES = ("recovered", "stock", "assigned", "returned", "quarantined", "lost", "retired")
 COLUMNS = (
     "asset_tag",
     "serial_number",
@@ -30,69 +58,6 @@ COLUMNS = (
     "wave",
 )
 OPTIONAL_COLUMNS = ("management_address",)
-
-# Names that are groups in every town's inventory, or mean the controller.
-RESERVED_TAGS = {"all", "ungrouped", "localhost", "workstations", "servers"}
-# A number alone is an address to inet_aton(3), in any of its spellings.
-NUMERIC_TAG = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# RFC 1123, 2.1; lower case because Ansible and known_hosts compare letter by letter
-TAG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-# Debian's NAME_REGEX (adduser.conf(5)) without the final $ of Samba's machine accounts, and the
-# 32 characters of useradd(8)
-LOGIN = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-# Debian's own users and groups (base-passwd, and what a workstation's packages make), and ours:
-# an account of such a name would fail, or inherit rights.
-RESERVED_LOGINS = frozenset(
-    """
-    root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody
-    nogroup adm tty disk kmem dialout fax voice cdrom floppy tape sudo audio dip operator src
-    shadow utmp video sasl plugdev staff users input sgx clock kvm render crontab netdev lpadmin
-    scanner bluetooth ssl-cert messagebus sshd ssh polkitd avahi colord geoclue rtkit pulse
-    pipewire saned usbmux tss dnsmasq uuidd speech-dispatcher lightdm gdm sddm cups-pk-helper
-    fwupd-refresh systemd-journal systemd-network systemd-resolve systemd-timesync
-    systemd-coredump docker libvirt wireshark asterisk ntpsec chrony postfix postdrop nomade
-    fleet ansible admin administrator guest halt shutdown reboot
-    """.split()  # noqa: SIM905 (as quoted words it would fill a page)
-)
-# The address of HTML's <input type=email>, with at least one dot in the domain
-EMAIL = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-)
-MAC = re.compile(r"[0-9a-f]{2}([:-]?)[0-9a-f]{2}(\1[0-9a-f]{2}){4}|([0-9a-f]{4}\.){2}[0-9a-f]{4}")
-EXTENSION = re.compile(r"[0-9]{2,6}")
-# France's national numbering plan; nobody's extension may stand in their way
-EMERGENCY = {"15", "17", "18", "112", "114", "115", "119", "191", "196", "197", "116000", "116117"}
-WAVE = re.compile(r"[1-9][0-9]?")
-# What firmware says when nobody filled the serial number in, letters and digits only
-PLACEHOLDER_SERIALS = {
-    "",
-    "123456789",
-    "1234567890",
-    "0123456789",
-    "default",
-    "defaultstring",
-    "chassisserialnumber",
-    "empty",
-    "inconnu",
-    "invalid",
-    "na",
-    "none",
-    "notapplicable",
-    "notavailable",
-    "notspecified",
-    "null",
-    "oem",
-    "serialnumber",
-    "systemserialnumber",
-    "sysserial",
-    "tobefilledbyoem",
-    "unknown",
-}
-
-
-class CellError(ValueError):
-    """A cell is refused: what is wrong with it, and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,30 +87,18 @@ class Machine:
 
 def read_register(path: Path) -> list[Machine]:
     """Read a register, or raise TableError with everything that is wrong with it."""
-    table = read_table(path, COLUMNS, OPTIONAL_COLUMNS)
-    checked = [(row, _check_cells(table, row)) for row in table.rows]
+    return parse_register(path.name, path.read_bytes())
+
+
+def parse_register(name: str, data: bytes) -> list[Machine]:
+    """Read a register's bytes, or raise TableError; `name` is of its file."""
+    table = parse_table(name, data, COLUMNS, OPTIONAL_COLUMNS)
+    checked = [(row, check_cells(table, row)) for row in table.rows]
     for row in table.rows:
-        _check_assignee(table, row)
-    _check_duplicates(table)
+        check_assignee(table, row)
+    check_duplicates(table)
     table.refuse_faults()
     return [_machine(row.line, cells) for row, cells in checked]
-
-
-def slug(text: str) -> str:
-    """Return the text as a part of a group's name: "État civil" becomes etat_civil."""
-    folded = unicodedata.normalize("NFKD", text.replace("œ", "oe").replace("Œ", "OE"))
-    return re.sub(r"[^a-z0-9]+", "_", folded.encode("ascii", "ignore").decode().lower()).strip("_")
-
-
-def is_placeholder_serial(serial: str) -> bool:
-    """Say whether firmware's serial number tells nothing ("To be filled by O.E.M.", "0000000")."""
-    said = bare(serial)
-    return said in PLACEHOLDER_SERIALS or len(set(said)) == 1
-
-
-def bare(text: str) -> str:
-    """Return letters and digits only: the same whatever the case or the separator."""
-    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def _machine(line: int, cells: dict[str, str]) -> Machine:
@@ -154,267 +107,182 @@ def _machine(line: int, cells: dict[str, str]) -> Machine:
     return Machine(line=line, wave=int(wave) if wave else None, **cells)
 
 
-# Cell by cell ------------------------------------------------------------------------------------
-
-
-def _check_cells(table: Table, row: Row) -> dict[str, str]:
-    """Return the cells in their one form (MAC addresses with colons); note what is refused."""
-    cells = {}
-    for column, cell in row.cells.items():
-        try:
-            cells[column] = RULES[column](cell) if cell and column in RULES else cell
-        except CellError as error:
-            table.fault(row.line, column, cell, *error.args)
-    for column in ("asset_tag", "state"):
-        if row.cells.get(column) == "":
-            table.fault(
-                row.line,
-                column,
-                "",
-                tr("the cell is empty", "la cellule est vide"),
-                tr(
-                    "write the name on the machine's label, like vb-0042",
-                    "écrire le nom porté par l'étiquette de la machine, comme vb-0042",
-                )
-                if column == "asset_tag"
-                else _states(),
-            )
-    return cells
-
-
-def _asset_tag(cell: str) -> str:
-    suggestion = re.sub(r"[^a-z0-9]+", "-", slug(cell)).strip("-")[:63].rstrip("-")
-    if not TAG.fullmatch(cell):
-        raise CellError(
-            tr("is no host name (RFC 1123)", "n'est pas un nom de machine (RFC 1123)"),
-            tr(
-                "write lower-case letters, digits and hyphens, 63 at most",
-                "écrire des minuscules sans accent, des chiffres et des tirets, 63 au plus",
-            )
-            + (tr(f", like {suggestion}", f", comme {suggestion}") if suggestion else ""),
-        )
-    if cell in RESERVED_TAGS:
-        raise CellError(
-            tr("is reserved by Ansible or Nomade", "est réservé par Ansible ou Nomade"),
-            tr("write another name, like vb-0042", "écrire un autre nom, comme vb-0042"),
-        )
-    if NUMERIC_TAG.fullmatch(cell):
-        raise CellError(
-            tr("would be taken for an address", "serait pris pour une adresse"),
-            tr(
-                f"put letters before it, like vb-{cell}",
-                f"le faire précéder de lettres, comme vb-{cell}",
-            ),
-        )
-    return cell
-
-
-def _serial_number(cell: str) -> str:
-    return "" if is_placeholder_serial(cell) else cell
-
-
-def _mac_address(cell: str) -> str:
-    example = tr("write it like 3c:52:82:0a:1b:2c", "l'écrire comme 3c:52:82:0a:1b:2c")
-    if not MAC.fullmatch(cell.lower()):
-        raise CellError(tr("is no MAC address", "n'est pas une adresse MAC"), example)
-    digits = bare(cell)
-    if int(digits[:2], 16) & 1:
-        raise CellError(
-            tr(
-                "is a multicast address, which no network card has",
-                "est une adresse de multidiffusion, qu'aucune carte réseau ne porte",
-            ),
-            tr("write the card's own address", "écrire l'adresse de la carte elle-même"),
-        )
-    if not int(digits, 16):
-        raise CellError(
-            tr("is nobody's address", "n'est l'adresse de personne"),
-            tr("write the card's own, or nothing", "écrire celle de la carte, ou rien"),
-        )
-    return ":".join(digits[n : n + 2] for n in range(0, 12, 2))
-
-
-def _states() -> str:
-    return tr("write one of ", "écrire l'un des mots ") + ", ".join(STATES)
-
-
-def _state(cell: str) -> str:
-    if cell not in STATES:
-        raise CellError(tr("is no state", "n'est pas un état"), _states())
-    return cell
-
-
-def _login(cell: str) -> str:
-    if not LOGIN.fullmatch(cell):
-        suggestion = slug(cell).lstrip("_0123456789").replace("_", "")[:32]
-        raise CellError(
-            tr(
-                "is a login that Debian refuses",
-                "est un identifiant que Debian refuse",
-            ),
-            tr(
-                "write a lower-case letter, then letters, digits, _ or -, 32 at most",
-                "écrire une minuscule sans accent, puis minuscules, chiffres, _ ou -, 32 au plus",
-            )
-            + (tr(f", like {suggestion}", f", comme {suggestion}") if suggestion else ""),
-        )
-    if cell in RESERVED_LOGINS or cell.startswith("systemd-"):
-        raise CellError(
-            tr(
-                "is the name of an account or group of the system",
-                "est le nom d'un compte ou d'un groupe du système",
-            ),
-            tr("write the person's own login", "écrire l'identifiant de la personne"),
-        )
-    return cell
-
-
-def _name(cell: str) -> str:
-    if ":" in cell:
-        raise CellError(
-            tr(
-                "holds a colon, which /etc/passwd can't",
-                "contient « : », interdit dans /etc/passwd",
-            ),
-            tr("write the name without it", "écrire le nom sans ce signe"),
-        )
-    return cell
-
-
-def _email(cell: str) -> str:
-    if not EMAIL.fullmatch(cell):
-        raise CellError(
-            tr("is no e-mail address", "n'est pas une adresse électronique"),
-            tr("write it like marie.durand@example.org", "l'écrire comme marie.durand@example.org"),
-        )
-    return cell
-
-
-def _department(cell: str) -> str:
-    if not slug(cell):
-        raise CellError(
-            tr("holds no letter or digit", "ne contient ni lettre ni chiffre"),
-            tr("write the department's name", "écrire le nom du service"),
-        )
-    return cell
-
-
-def _extension(cell: str) -> str:
-    if not EXTENSION.fullmatch(cell):
-        raise CellError(
-            tr("is no extension", "n'est pas un numéro de poste"),
-            tr("write 2 to 6 digits, like 2042", "écrire 2 à 6 chiffres, comme 2042"),
-        )
-    if cell in EMERGENCY:
-        raise CellError(
-            tr("is an emergency number", "est un numéro d'urgence"),
-            tr("write another extension", "écrire un autre numéro de poste"),
-        )
-    return cell
-
-
-def _wave(cell: str) -> str:
-    if not WAVE.fullmatch(cell):
-        raise CellError(
-            tr("is no wave", "n'est pas une vague"),
-            tr("write a whole number from 1 to 99", "écrire un nombre entier de 1 à 99"),
-        )
-    return cell
-
-
-def _management_address(cell: str) -> str:
-    try:
-        address = ipaddress.ip_address(cell)
-    except ValueError:
-        address = None
-    if address is None or "%" in cell:
-        raise CellError(
-            tr("is no IP address", "n'est pas une adresse IP"),
-            tr(
-                "write it like 192.168.1.42 or fd00::42",
-                "l'écrire comme 192.168.1.42 ou fd00::42",
-            ),
-        )
-    if address.is_multicast or address.is_unspecified or cell == "255.255.255.255":
-        raise CellError(
-            tr("is no machine's address", "n'est l'adresse d'aucune machine"),
-            tr(
-                "write the machine's own address, or nothing",
-                "écrire l'adresse de la machine elle-même, ou rien",
-            ),
-        )
-    return str(address)
-
-
-RULES: dict[str, Callable[[str], str]] = {
-    "asset_tag": _asset_tag,
-    "serial_number": _serial_number,
-    "mac_address": _mac_address,
-    "owner_department": _department,
-    "state": _state,
-    "assignee_login": _login,
-    "assignee_name": _name,
-    "assignee_email": _email,
-    "department": _department,
-    "extension": _extension,
-    "wave": _wave,
-    "management_address": _management_address,
-}
-
-
-# Line by line, and across lines ------------------------------------------------------------------
-
-
-def _check_assignee(table: Table, row: Row) -> None:
-    """Ask for the person of an assigned machine: a login for the account, a name for the sheet."""
-    if row.cells.get("state") != "assigned":
-        return
-    for column in ("assignee_login", "assignee_name"):
-        if row.cells.get(column) == "":
-            table.fault(
-                row.line,
-                column,
-                "",
-                tr("the machine is assigned to nobody", "la machine n'est attribuée à personne"),
-                tr(
-                    "write whose it is, or the state stock",
-                    "écrire à qui elle est, ou l'état stock",
-                ),
-            )
-
-
-def _check_duplicates(table: Table) -> None:
-    """Refuse what two machines can't share, whatever the case or the separator.
-
-    A person whose laptop was lost or came back has a line with that state and an assigned one:
-    logins and extensions are unique among the assigned machines.
-    """
-    everywhere = {"asset_tag": str.casefold, "serial_number": bare, "mac_address": bare}
-    assigned = {"assignee_login": str.casefold, "extension": str.casefold}
-    for column, key in {**everywhere, **assigned}.items():
-        first: dict[str, Row] = {}
-        for row in table.rows:
-            cell = row.cells.get(column, "")
-            if not cell or (column in assigned and row.cells.get("state") != "assigned"):
-                continue
-            if column == "serial_number" and is_placeholder_serial(cell):
-                continue
-            other = first.setdefault(key(cell), row)
-            if other is not row:
-                tag = quote(other.cells.get("asset_tag", ""))
-                table.fault(
-                    row.line,
-                    column,
-                    cell,
-                    tr(
-                        f"stands on line {other.line} already ({tag})",
-                        f"se trouve déjà à la ligne {other.line} ({tag})",
-                    ),
-                    tr("write this machine's own", "écrire celui de cette machine-ci"),
-                )
-
-
 def count_states(machines: list[Machine]) -> dict[str, int]:
     """Return how many machines are in each state, in the order of a machine's life."""
     counted = Counter(machine.state for machine in machines)
     return {state: counted[state] for state in STATES if counted[state]}
+
+
+# Changing it -------------------------------------------------------------------------------------
+
+
+class ChangeError(Exception):
+    """The register can't be changed; the message says why and what to do. It is as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The register before and after a change, written or only looked at."""
+
+    path: Path
+    before: bytes
+    after: bytes
+    machines: list[Machine]  # afterwards
+
+    @property
+    def is_changed(self) -> bool:
+        """Say whether any byte differs."""
+        return self.before != self.after
+
+    def diff(self) -> list[str]:
+        """Return the lines that differ, as `diff -U0` shows them."""
+        old, new = (
+            [line.rstrip("\r\n") for line in io.StringIO(text.decode(), newline="")]
+            for text in (self.before, self.after)
+        )
+        lines = difflib.unified_diff(old, new, self.path.name, self.path.name, n=0, lineterm="")
+        return [visible(line) for line in lines]
+
+
+def change(
+    town: Path,
+    asset_tag: str,
+    state: str,
+    cells: Mapping[str, str] | None = None,
+    *,
+    dry_run: bool = False,
+) -> Edit:
+    """Bring one machine into a state, and write other cells of its line with it.
+
+    Raises TableError or ChangeError, with nothing written, if that may not be, or if the register
+    would no longer be valid. Asking for what is so already changes nothing.
+    """
+    with files.locked(town):
+        draft = Draft(town)
+        draft.move(asset_tag, state, cells)
+        edit = draft.edit()
+        if not dry_run:
+            draft.save(edit)
+        return edit
+
+
+class Draft:
+    """The register being changed: whoever makes one holds the town's lock (files.locked)."""
+
+    def __init__(self, town: Path) -> None:
+        """Read the register; raise if it is faulty, or open in a spreadsheet."""
+        self.path = (town / FILE).resolve()
+        _refuse_if_open(self.path)
+        self.before = self.path.read_bytes()
+        self.machines = parse_register(FILE, self.before)
+        self.table = parse_table(FILE, self.before, COLUMNS, OPTIONAL_COLUMNS)
+        self.cells: dict[int, dict[str, str]] = {}
+        self.rows: list[Mapping[str, str]] = []
+
+    def machine(self, asset_tag: str) -> Machine:
+        """Return the machine of that name, or raise ChangeError."""
+        found = next((m for m in self.machines if m.asset_tag == asset_tag), None)
+        return found or _unknown(asset_tag, self.machines)
+
+    def move(self, asset_tag: str, state: str, cells: Mapping[str, str] | None = None) -> None:
+        """Bring a machine into a state, and write these cells; the person's go where they must."""
+        machine = self.machine(asset_tag)
+        new = {column: table_edit.tidy(value) for column, value in (cells or {}).items()}
+        if lifecycle.forgets_person(machine.state, state):
+            new = {**dict.fromkeys(lifecycle.PERSON, ""), **new}
+        said = self.said(machine)
+        new = {column: value for column, value in new.items() if value != said.get(column, "")}
+        stays = state == machine.state and not new.keys() & set(lifecycle.PERSON)
+        if not stays and state not in lifecycle.MAY_BECOME[machine.state]:
+            reason = lifecycle.refusal(asset_tag, machine.state, state)
+            raise TableError([Fault(FILE, machine.line, "state", machine.state, *reason)])
+        if state != machine.state:
+            new["state"] = state
+        self.write(machine, new)
+
+    def said(self, machine: Machine) -> dict[str, str]:
+        """Return the cells of a machine's line as they stand there."""
+        return next(row.cells for row in self.table.rows if row.line == machine.line)
+
+    def write(self, machine: Machine, cells: Mapping[str, str]) -> None:
+        """Write cells of a machine's line, whatever its state."""
+        self._refuse_cells(machine.line, cells)
+        self.cells.setdefault(machine.line, {}).update(cells)
+
+    def add(self, cells: Mapping[str, str]) -> None:
+        """Add a line."""
+        self._refuse_cells(len(self.before.splitlines()) + len(self.rows) + 1, cells)
+        self.rows.append(cells)
+
+    def _refuse_cells(self, line: int, cells: Mapping[str, str]) -> None:
+        """Refuse a column that isn't there, and what Calc or Excel would calculate."""
+        faults = []
+        for column, value in cells.items():
+            if is_formula(value):
+                problem = tr("is a formula to a spreadsheet", "est une formule pour un tableur")
+                remedy = tr("write it without its first sign", "l'écrire sans son premier signe")
+                faults.append(Fault(FILE, line, column, value, problem, remedy))
+            elif value and column not in self.table.header:
+                problem = tr("the column is missing", "la colonne manque")
+                remedy = tr("write it in the first line", "l'écrire dans la première ligne")
+                faults.append(Fault(FILE, 1, column, value, problem, remedy))
+        if faults:
+            raise TableError(faults)
+
+    def edit(self) -> Edit:
+        """Read the register as it would be; raise TableError with everything wrong with it."""
+        after = table_edit.set_cells(self.before, self.table, self.cells)
+        after = table_edit.append_rows(after, self.table, self.rows)
+        return Edit(self.path, self.before, after, parse_register(FILE, after))
+
+    def save(self, edit: Edit) -> None:
+        """Write what `edit` returned, unless somebody wrote the register meanwhile."""
+        if not edit.is_changed:
+            return
+        try:
+            files.replace(self.path, edit.after, files.mode_of(self.path), expected=self.before)
+        except files.ChangedMeanwhileError:
+            raise ChangeError(
+                tr(
+                    f"{FILE}: somebody else has changed it just now; nothing was written: type the "
+                    "command again",
+                    f"{FILE} : quelqu'un d'autre vient de le modifier ; rien n'a été écrit : "
+                    "retaper la commande",
+                )
+            ) from None
+
+
+def is_formula(value: str) -> bool:
+    """Say whether a spreadsheet would calculate a cell: whoever opens the register trusts it."""
+    return value.lstrip().startswith(("=", "+", "-", "@"))
+
+
+def _unknown(asset_tag: str, machines: list[Machine]) -> NoReturn:
+    tags = [machine.asset_tag for machine in machines]
+    alike = [tag for tag in tags if natural(tag) == natural(asset_tag.lower())]
+    alike = alike or difflib.get_close_matches(asset_tag, tags, n=1)
+    hint = tr(f" (did you mean {alike[0]}?)", f" (vouliez-vous {alike[0]} ?)") if alike else ""
+    raise ChangeError(
+        tr(
+            f"{show(asset_tag)} is not in {FILE}{hint}; fleet list shows what is",
+            f"{show(asset_tag)} n'est pas dans {FILE}{hint} ; fleet list montre ce qui y est",
+        )
+    )
+
+
+def _refuse_if_open(path: Path) -> None:
+    """Refuse a register that LibreOffice holds open: saving it there would undo the change."""
+    lock = path.with_name(f".~lock.{path.name}#")
+    try:
+        by = lock.read_bytes().decode("utf-8", "replace").strip(",").split(",")[0]
+    except FileNotFoundError:
+        return
+    who = show(by or "?")
+    raise ChangeError(
+        tr(
+            f"{FILE}: is open in LibreOffice ({who}), where saving it would undo the change; close "
+            f"it there first (if nobody has it open, delete {lock.name})",
+            f"{FILE} : est ouvert dans LibreOffice ({who}), où l'enregistrer déferait le "
+            f"changement ; le fermer d'abord (si personne ne l'a ouvert, supprimer {lock.name})",
+        )
+    )

@@ -83,8 +83,12 @@ def plural(count: int, word: str) -> str:
 
 def show(text: str) -> str:
     """Return the text short, and with nothing in it that would disturb a terminal."""
-    shown = text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
-    return "".join(map(_visible, shown))
+    return visible(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
+
+
+def visible(text: str) -> str:
+    """Return the text with nothing in it that would disturb a terminal."""
+    return "".join(map(_visible, text))
 
 
 def quote(value: str) -> str:
@@ -106,13 +110,19 @@ def _is_raw_byte(character: str) -> bool:
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
-    """Read the columns that are asked for from a CSV file; others are ignored.
+    """Read the columns that are asked for from a CSV file: see parse_table."""
+    return parse_table(path.name, path.read_bytes(), required, optional)
+
+
+def parse_table(
+    name: str, data: bytes, required: Sequence[str], optional: Sequence[str] = ()
+) -> Table:
+    """Read the columns that are asked for from the bytes of a CSV file; others are ignored.
 
     Faults of form (encoding, quotes, columns, length of lines) are noted in the table, and what
     can still be read is read, so that the caller adds the faults of content to them.
     """
-    table = Table(path.name)
-    data = path.read_bytes()
+    table = Table(name)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         table.fault(1, "-", "", tr("is UTF-16, not UTF-8", "est en UTF-16, pas en UTF-8"), _utf8())
         return table

@@ -468,6 +468,11 @@ def packages(root: Path) -> List[str]:
     return sorted(set(INSTALLED.findall(read(root / "var/lib/dpkg/status"))))
 
 
+def brought(root: Path) -> List[str]:
+    """Return under which names the role packages has recorded what it brought."""
+    return sorted(path.name for path in (root / "var/lib/nomade/packages").glob("*"))
+
+
 def installed(root: Path) -> List[str]:
     """Return the roles whose files are on the machine: the manifests that `rootfs` keeps."""
     manifests = (root / "var/lib/nomade/rootfs").glob("*/manifest.json")
@@ -498,6 +503,7 @@ def survey(root: Path, params: Json) -> Json:
         foreign_keys=foreign_keys(root, known),
         foreign_sshd=foreign_sshd(root, files),
         directory_services=directory_services(root),
+        brought=brought(root),
         installed=installed(root),
         interrupted=interrupted(root),
         packages=packages(root),

@@ -99,3 +99,11 @@ def test_the_roles_whose_files_are_there(identity: ModuleType, machine: Path) ->
     for role in ("vpn_client", "workstation"):
         (manifests / role / "manifest.json").write_text("{}")
     assert identity.installed(machine) == ["vpn_client", "workstation"]
+
+
+def test_what_nomade_has_brought(identity: ModuleType, machine: Path) -> None:
+    assert identity.brought(machine) == []
+    records = machine / "var/lib/nomade/packages"
+    records.mkdir(parents=True)
+    (records / "office_suite").write_text("hello\n")
+    assert identity.brought(machine) == ["office_suite"]

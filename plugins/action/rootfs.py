@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import difflib
 import fnmatch
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ KEYS = {
     "links": ("target", "restart", "reload", "when"),
     "validate": ("command", "when_changed", "when"),
 }
+# what the module returns as lists
+LISTS = ("installed", "removed", "enabled", "disabled", "restarted")
 UNIT_TYPES = ("service", "socket", "timer", "path", "mount", "target", "slice", "swap", "automount")
 # what editors, file managers and git leave behind is no configuration
 IGNORED = ("*~", ".*.sw?", "#*#", ".~lock.*", ".DS_Store", ".gitkeep", ".gitignore")
@@ -162,11 +165,26 @@ class ActionModule(ActionBase):
             places = [self._find(role, args["tree"], variables)]
             overlay = self._overlay(role, args["tree"], variables)
             tree = Tree(role, places + overlay, self._loader)
-            args["payload"] = json.dumps(self._payload(tree))
+            args["payload"] = json.dumps(self._payload(tree), sort_keys=True)
+            if args["state"] == "present" and args["root"] == "/" and self._holds(args, variables):
+                return {"changed": False, "diff": [], "pending": {}} | {key: [] for key in LISTS}
         result: Meta = self._execute_module(
             module_name="rootfs", module_args=args, task_vars=variables
         )
+        if result.get("changed"):
+            result["ansible_facts"] = {"rootfs_changed": True}
         return result
+
+    def _holds(self, args: Meta, variables: Meta) -> bool:
+        """Say whether a survey of this run has seen the very tree, and nothing was changed since.
+
+        `rootfs_holding` is what module_utils/rootfs_survey returned, by name.
+        """
+        if self._task.delegate_to or variables.get("ansible_facts", {}).get("rootfs_changed"):
+            return False
+        holding = self._templar.template(variables.get("rootfs_holding")) or {}
+        asked = hashlib.sha256(args["payload"].encode()).hexdigest()
+        return bool(holding.get(args["name"]) == asked)
 
     def _find(self, role: str, tree: str, variables: Meta) -> Path:
         own = variables.get("role_path")
@@ -200,7 +218,7 @@ class ActionModule(ActionBase):
         self._refuse_doubles(tree, nodes)
         rules = [self._rule(tree, rule) for rule in tree.meta["validate"]]
         return {
-            "nodes": nodes,
+            "nodes": sorted(nodes, key=lambda node: str(node["path"])),
             "validate": [rule for rule in rules if rule],
             "enable": self._units(self._template(tree, "enable", tree.meta["enable"])),
         }

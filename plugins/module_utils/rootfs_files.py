@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+STATE_DIR = "var/lib/nomade/rootfs"
 DIFF_LIMIT = 100_000
 
 

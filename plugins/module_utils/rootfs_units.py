@@ -92,6 +92,12 @@ class Systemd:
         """Say whether a unit that was to run doesn't."""
         return now.get("ActiveState") == "failed" or now.get("SubState") == "auto-restart"
 
+    @classmethod
+    def is_up(cls, now: Properties) -> bool:
+        """Say whether a unit is enabled, and runs or rightly rests."""
+        enabled = now.get("UnitFileState") in cls.ENABLED
+        return enabled and (cls.active(now) or cls.rests(now))
+
     @staticmethod
     def active(now: Properties) -> bool:
         """Say whether a unit runs, or is on its way."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.rootfs_survey import holding
 
 DOCUMENTATION = r"""
 module: identity
@@ -507,6 +508,7 @@ def survey(root: Path, params: Json) -> Json:
         installed=installed(root),
         interrupted=interrupted(root),
         packages=packages(root),
+        rootfs=holding(root),
         accounts=where_accounts_live(root, params["accounts"]),
         password_set=password_set(root, params["accounts"]),
     )

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import fnmatch
+import hashlib
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.rootfs_files import (
+    STATE_DIR,
     Change,
     Node,
     RootfsError,
@@ -151,7 +153,6 @@ restarted:
   returned: always
 """
 
-STATE_DIR = "var/lib/nomade/rootfs"
 UNIT_FILE = re.compile(r"(etc|run|(usr/)?(local/)?lib)/(systemd/system|containers/systemd)/")
 ORDERS = {"restart": "restart", "reload": "reload-or-restart"}
 LAY_OVER = """
@@ -174,6 +175,7 @@ class Wanted:
     nodes: list[Node] = field(default_factory=list)
     validate: list[dict[str, Any]] = field(default_factory=list)
     enable: list[str] = field(default_factory=list)
+    hash: str = ""
 
     @classmethod
     def load(cls, payload: str) -> Wanted:
@@ -181,7 +183,9 @@ class Wanted:
         data = json.loads(payload)
         for raw in data["nodes"]:
             raw["content"] = base64.b64decode(raw["content"])
-        return cls([Node(**raw) for raw in data["nodes"]], data["validate"], data["enable"])
+        nodes = [Node(**raw) for raw in data["nodes"]]
+        asked = hashlib.sha256(payload.encode()).hexdigest()
+        return cls(nodes, data["validate"], data["enable"], asked)
 
 
 @dataclass
@@ -192,6 +196,7 @@ class Manifest:
     units: unit -> whether it was enabled and active before us
     pending: unit -> "restart" or "reload"
     complete: false while files are being replaced
+    asked: hash of what the controller asked for, once all of it was done (see rootfs_survey)
     """
 
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -199,6 +204,7 @@ class Manifest:
     pending: dict[str, str] = field(default_factory=dict)
     daemon_reload: bool = False
     complete: bool = True
+    asked: str = ""
 
     @classmethod
     def load(cls, file: Path) -> Manifest:
@@ -391,6 +397,8 @@ class Rootfs:
             self.validate(wanted, [change.path for change in changes])
         self.report(changes)
         before = self.saved
+        if self.manifest.asked != wanted.hash:
+            self.manifest.asked = ""
         self.remember(plan)
         for change in changes:
             self.manifest.mark(change.wanted)
@@ -409,6 +417,8 @@ class Rootfs:
         self.manifest.nodes = {p: n for p, n in self.manifest.nodes.items() if p in paths}
         self.save()
         self.enable(wanted.enable)
+        self.manifest.asked = wanted.hash
+        self.save()
 
     def report(self, changes: list[Change]) -> None:
         """Note the changes for the person who reads the run's output."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.util
 import json
 import sys
@@ -484,3 +485,55 @@ def roles_with_a_tree() -> list[Path]:
 def test_metadata_of_every_role_is_understood(plugin: ModuleType, metadata: Path) -> None:
     tree = metadata.with_suffix("")
     plugin.Tree(metadata.parent.name, [tree], DataLoader())
+
+
+def act(controller: Controller, **more: Any) -> tuple[dict[str, Any], Mock]:
+    """Run the plugin; return what it reports, and the module call that it may have made."""
+    loader = DataLoader()
+    task = SimpleNamespace(
+        args=controller.args, check_mode=False, delegate_to=controller.delegate_to, async_val=0
+    )
+    variables = {**controller.variables, **more}
+    templar = Templar(loader=loader, variables=variables)
+    action = controller.plugin.ActionModule(task, Mock(), Mock(), loader, templar, Mock())
+    action._execute_module = Mock(return_value={"changed": True})
+    return action.run(task_vars=variables), action._execute_module
+
+
+def surveyed(controller: Controller) -> dict[str, str]:
+    """Return what a survey says of a machine on which the tree stands."""
+    payload = controller.call()["payload"]
+    return {"demo": hashlib.sha256(payload.encode()).hexdigest()}
+
+
+def test_tree_that_a_survey_has_seen(controller: Controller) -> None:
+    controller.file("etc/b/two")
+    controller.file("etc/a/one")
+    controller.file("etc/c")
+    result, module = act(controller, rootfs_holding=surveyed(controller))
+    module.assert_not_called()
+    assert result["changed"] is False
+    assert result["installed"] == result["restarted"] == []
+    controller.file("etc/c", "new")
+    result, module = act(controller, rootfs_holding={"demo": "of before"})
+    module.assert_called_once()
+    assert result["ansible_facts"] == {"rootfs_changed": True}
+
+
+def test_survey_is_not_believed_once_something_was_changed(controller: Controller) -> None:
+    controller.file("etc/a")
+    known = surveyed(controller)
+    _, module = act(controller, rootfs_holding=known, ansible_facts={"rootfs_changed": True})
+    module.assert_called_once()
+
+
+def test_survey_of_another_machine(controller: Controller) -> None:
+    controller.file("etc/a")
+    known = surveyed(controller)
+    controller.delegate_to = "gateway"
+    _, module = act(controller, rootfs_holding=known)
+    module.assert_called_once()
+    controller.delegate_to = None
+    controller.args["root"] = "/srv/image"
+    _, module = act(controller, rootfs_holding=known)
+    module.assert_called_once()

@@ -52,4 +52,4 @@ def _as_installed(root: Path, path: str, node: dict[str, Any]) -> bool:
     same = ("kind", "hash") if node["kind"] == "link" else ("kind", "hash", "owner", "group")
     if any(getattr(found, key) != node[key] for key in same):
         return False
-    return node["kind"] == "link" or f"{found.mode:04o}" == node["mode"]
+    return bool(node["kind"] == "link" or f"{found.mode:04o}" == node["mode"])

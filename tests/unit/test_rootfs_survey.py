@@ -74,12 +74,11 @@ def test_a_directory_that_the_role_needs_and_does_not_name(
     assert holding() == {"demo": asked(installed)}
 
 
+@pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(
     ("name", "value"), [("UnitFileState", "disabled"), ("ActiveState", "failed")]
 )
-def test_a_unit_that_no_longer_runs(
-    installed: Any, manager: Any, holding: Holding, name: str, value: str
-) -> None:
+def test_a_unit_that_no_longer_runs(manager: Any, holding: Holding, name: str, value: str) -> None:
     manager.units["demo.service"][name] = value
     assert holding() == {}
 

@@ -181,7 +181,7 @@ def make_change(
         if diff:
             _say_change(draft, edit, given, town, dry)
         names = [register.FILE] * edit.is_changed + [allocations.FILE] * bool(given)
-        if arguments.commit and names:
+        if arguments.commit and names and not dry:
             _commit(town, names, dirty.intersection(names), plan.message)
     if edit.is_changed and not dry:
         for command in plan.next:

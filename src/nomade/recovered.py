@@ -51,7 +51,8 @@ def compare(path: Path, draft: Draft, first_tag: str = "") -> Found:
     for row, cells in sure:
         machine = known.machine(cells)
         if machine is None and not cells["asset_tag"]:
-            tag = next(tags, "")
+            # without a serial number it would be another machine each time the list is read
+            tag = next(tags, "") if cells["serial_number"] else ""
             if not tag:
                 table.fault(row.line, "asset_tag", "", *_untagged())
                 continue
@@ -86,8 +87,8 @@ class _Known:
         }
 
     def machine(self, cells: dict[str, str]) -> Machine | None:
-        """Return the machine that a line means: by its tag, else by its serial number."""
-        return self.find("asset_tag", cells) or self.find("serial_number", cells)
+        """Return the machine that a line means: by its tag, or by its serial number alone."""
+        return self.find("asset_tag" if cells["asset_tag"] else "serial_number", cells)
 
     def find(self, column: str, cells: dict[str, str]) -> Machine | None:
         return self.by[column].get(UNIQUE[column](cells[column])) if cells[column] else None
@@ -191,8 +192,8 @@ def _untagged() -> tuple[str, str]:
     return (
         tr("the cell is empty", "la cellule est vide"),
         tr(
-            "write the name on its label, or give --first-tag",
-            "écrire le nom porté par son étiquette, ou donner --first-tag",
+            "write the name on its label, or its serial number and give --first-tag",
+            "écrire le nom porté par son étiquette, ou son numéro de série et donner --first-tag",
         ),
     )
 

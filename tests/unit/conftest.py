@@ -21,10 +21,17 @@ import ansible.module_utils
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 ROOT = Path(__file__).parents[2]
 ME = pwd.getpwuid(os.geteuid()).pw_name
 MY_GROUP = grp.getgrgid(os.getegid()).gr_name
+
+# The same examples each time, however slow the machine; what it keeps stands with our caches.
+set_hypothesis_home_dir(ROOT / ".cache/hypothesis")
+settings.register_profile("nomade", derandomize=True, deadline=None, database=None)
+settings.load_profile("nomade")
 
 # On a machine Ansible packs our module_utils with the module; here they are found where they lie.
 ansible.module_utils.__path__.append(str(ROOT / "plugins/module_utils"))

@@ -19,6 +19,7 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def english(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.delenv("ANSIBLE_INVENTORY", raising=False)
 
 
 @pytest.fixture

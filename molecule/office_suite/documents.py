@@ -85,7 +85,7 @@ def slides() -> bytes:
 MANIFEST = """<?xml version="1.0" encoding="UTF-8"?>
 <manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"
   manifest:version="1.2">
-<manifest:file-entry manifest:full-path="/" manifest:media-type="{type}"/>
+<manifest:file-entry manifest:full-path="/" manifest:version="1.2" manifest:media-type="{type}"/>
 <manifest:file-entry manifest:full-path="content.xml" manifest:media-type="text/xml"/>
 {more}</manifest:manifest>
 """

@@ -236,27 +236,23 @@ def summary(
         )
     lines += notes
     if not record_["fit"]:
+        retire = f"fleet retire -i {town} {asset}"
         lines.append(
             tr(
-                f"next: mend it and enrol it again, or write state retired for {asset} in "
-                "fleet.csv",
-                f"ensuite : réparez-la et enrôlez-la de nouveau, ou écrivez l'état retired pour "
-                f"{asset} dans fleet.csv",
+                f"next: mend it and enrol it again, or give it up: {retire}",
+                f"ensuite : réparez-la et enrôlez-la de nouveau, ou renoncez-y : {retire}",
             )
         )
         return lines
     command = f"ansible-playbook -i {town} playbooks/equip.yml --limit {asset}"
-    if state == "assigned":
-        lines.append(tr(f"next: {command}", f"ensuite : {command}"))
-    else:
-        lines.append(
-            tr(
-                f"next: write state assigned and the person of {asset} in fleet.csv, then: "
-                f"{command}",
-                f"ensuite : écrivez l'état assigned et la personne de {asset} dans fleet.csv, "
-                f"puis : {command}",
-            )
-        )
+    steps = [command]
+    if state == "returned":  # with somebody's data
+        steps = [f"ansible-playbook -i {town} playbooks/return.yml -e asset={asset}"]
+    elif state != "assigned":
+        steps.insert(0, f"fleet assign -i {town} {asset} --login ... --name ...")
+        if state != "stock":
+            steps.insert(0, f"fleet stock -i {town} {asset}")
+    lines.append(tr("next: ", "ensuite : ") + tr(", then: ", ", puis : ").join(steps))
     return lines
 
 

@@ -20,6 +20,7 @@ from nomade.fleet_command import (
 from nomade.i18n import tr
 from nomade.lifecycle import PERSON
 from nomade.register import FILE, ChangeError, Draft, Machine
+from nomade.table import Fault, TableError
 
 # Assigning ---------------------------------------------------------------------------------------
 
@@ -124,6 +125,35 @@ def _step(state: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
+def _stock(arguments: argparse.Namespace) -> int:
+    """Write that a machine is ready, which for one with somebody's data needs more than a word."""
+
+    def plan(draft: Draft) -> Plan:
+        machine = draft.machine(arguments.tag)
+        if machine.state in {"returned", "quarantined"} and not arguments.erased:
+            raise TableError(
+                [Fault(FILE, machine.line, "state", machine.state, *_not_erased(machine))]
+            )
+        draft.move(arguments.tag, "stock")
+        follows = _after(arguments.inventory, machine, "stock")
+        return Plan(f"{arguments.tag}: {machine.state} → stock", next=[follows])
+
+    return make_change(arguments, plan)
+
+
+def _not_erased(machine: Machine) -> tuple[str, str]:
+    tag = machine.asset_tag
+    playbook_ = "return" if machine.state == "returned" else "rebuild"
+    run = f"ansible-playbook playbooks/{playbook_}.yml -e asset={tag}"
+    return (
+        tr(f"{tag} may hold somebody's data", f"{tag} contient peut-être les données de quelqu'un"),
+        tr(
+            f"type: {run}; or, if it was erased otherwise: fleet stock {tag} --erased",
+            f"taper : {run} ; ou, si elle a été effacée autrement : fleet stock {tag} --erased",
+        ),
+    )
+
+
 def _after(town: Path, machine: Machine, state: str) -> str:
     """Return what to type once a machine is in a state."""
     tag = machine.asset_tag
@@ -140,6 +170,18 @@ def _after(town: Path, machine: Machine, state: str) -> str:
 def _step_options(parser: argparse.ArgumentParser) -> None:
     tag_argument(parser)
     change_options(parser)
+
+
+def _stock_options(parser: argparse.ArgumentParser) -> None:
+    _step_options(parser)
+    parser.add_argument(
+        "--erased",
+        action="store_true",
+        help=tr(
+            "a returned one was erased, and not by return.yml: you answer for it",
+            "une machine rendue a été effacée, et pas par return.yml : vous en répondez",
+        ),
+    )
 
 
 def _take_options(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +249,6 @@ def commands() -> dict[str, Command]:
         "return": ("returned", "write that it is back", "écrire qu'elle est rendue"),
         "lose": ("lost", "write that it is lost or stolen", "écrire qu'elle est perdue ou volée"),
         "retire": ("retired", "write that it is out of use", "écrire qu'elle est hors service"),
-        "stock": ("stock", "write that it is ready to be assigned", "écrire qu'elle est prête"),
         "quarantine": (
             "quarantined",
             "write that it can't be trusted",
@@ -227,6 +268,11 @@ def commands() -> dict[str, Command]:
             ),
             _swap_options,
             swap,
+        ),
+        "stock": Command(
+            tr("write that it is ready to be assigned", "écrire qu'elle est prête à l'attribution"),
+            _stock_options,
+            _stock,
         ),
         **{
             name: Command(tr(english, french), _step_options, _step(state))

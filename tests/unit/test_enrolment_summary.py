@@ -53,4 +53,14 @@ def test_an_assigned_laptop_is_equipped_next() -> None:
 
 @pytest.mark.parametrize("state", ["recovered", "stock"])
 def test_another_one_needs_a_person_first(state: str) -> None:
-    assert lines(state)[-1].startswith("next: write state assigned and the person of vb-1 in")
+    stock = "fleet stock -i inventories/valbourg vb-1, then: " if state == "recovered" else ""
+    assert lines(state)[-1] == (
+        f"next: {stock}fleet assign -i inventories/valbourg vb-1 --login ... --name ..., then: "
+        "ansible-playbook -i inventories/valbourg playbooks/equip.yml --limit vb-1"
+    )
+
+
+def test_what_somebody_gave_back_goes_through_its_return() -> None:
+    assert lines("returned")[-1] == (
+        "next: ansible-playbook -i inventories/valbourg playbooks/return.yml -e asset=vb-1"
+    )

@@ -229,7 +229,13 @@ def test_back_into_stock(town: Path, capsys: Captured) -> None:
         capsys.readouterr().err
     )
     assert fleet("return", town, "vb-1") == 0
-    assert fleet("stock", town, "vb-1") == 0
+    assert fleet("stock", town, "vb-1") == 1
+    assert capsys.readouterr().err == (
+        'fleet.csv:2: state: "returned": vb-1 may hold somebody\'s data; type: ansible-playbook '
+        "playbooks/return.yml -e asset=vb-1; or, if it was erased otherwise: fleet stock vb-1 "
+        "--erased\n"
+    )
+    assert fleet("stock", town, "vb-1", "--erased") == 0
     assert "vb-1;SN1;;HP 840;Culture;stock;;;;;;;\n" in (town / FILE).read_text()
 
 

@@ -81,7 +81,7 @@ def test_it_is_enrolled_by_its_password(
     assert done.code == 0
     assert "entering as installateur, su" in done.output
     assert "fit to be handed out" in done.output
-    assert "write state assigned and the person of by-hand" in done.words
+    assert "by-hand --login ... --name ..., then: ansible-playbook" in done.words
 
     key = keyboard(NAME, "cat /etc/ssh/ssh_host_ed25519_key.pub").split()[:2]
     assert f"{NAME} {' '.join(key)}\n" in (town / "known_hosts").read_text()

@@ -53,8 +53,10 @@ def swap(arguments: argparse.Namespace) -> int:
                 )
             )
         new = _taken(arguments, draft)
+        state = old.state
         if old.is_assigned:
-            draft.move(old.asset_tag, "lost" if arguments.lost else "returned")
+            state = "lost" if arguments.lost else "returned"
+            draft.move(old.asset_tag, state)
         else:
             _refuse_second(draft, new, login, arguments.inventory)
         said = draft.said(old)
@@ -64,9 +66,7 @@ def swap(arguments: argparse.Namespace) -> int:
             f"{who}: {new.asset_tag} instead of {old.asset_tag}",
             f"{who} : {new.asset_tag} au lieu de {old.asset_tag}",
         )
-        made.next.insert(
-            0, _after(arguments.inventory, old, "lost" if arguments.lost else "returned")
-        )
+        made.next = [*_after(arguments.inventory, old, state), *made.next]
         return made
 
     return make_change(arguments, plan)
@@ -115,9 +115,9 @@ def _step(state: str) -> Callable[[argparse.Namespace], int]:
         def plan(draft: Draft) -> Plan:
             machine = draft.machine(arguments.tag)
             draft.move(arguments.tag, state)
-            follows = _after(arguments.inventory, machine, state)
             return Plan(
-                f"{arguments.tag}: {machine.state} → {state}", next=[follows] * bool(follows)
+                f"{arguments.tag}: {machine.state} → {state}",
+                next=_after(arguments.inventory, machine, state),
             )
 
         return make_change(arguments, plan)
@@ -135,8 +135,10 @@ def _stock(arguments: argparse.Namespace) -> int:
                 [Fault(FILE, machine.line, "state", machine.state, *_not_erased(machine))]
             )
         draft.move(arguments.tag, "stock")
-        follows = _after(arguments.inventory, machine, "stock")
-        return Plan(f"{arguments.tag}: {machine.state} → stock", next=[follows])
+        return Plan(
+            f"{arguments.tag}: {machine.state} → stock",
+            next=[f"fleet assign -i {short(arguments.inventory)} {arguments.tag} --login ..."],
+        )
 
     return make_change(arguments, plan)
 
@@ -154,14 +156,13 @@ def _not_erased(machine: Machine) -> tuple[str, str]:
     )
 
 
-def _after(town: Path, machine: Machine, state: str) -> str:
+def _after(town: Path, machine: Machine, state: str) -> list[str]:
     """Return what to type once a machine is in a state."""
-    tag = machine.asset_tag
     if state == "returned":
-        return playbook(town, "return", "-e", f"asset={tag}")
+        return [playbook(town, "return", "-e", f"asset={machine.asset_tag}")]
     if machine.is_assigned and state in {"lost", "quarantined"}:
-        return playbook(town, "servers")  # which shuts it out
-    return f"fleet assign -i {short(town)} {tag} --login ..." if state == "stock" else ""
+        return [playbook(town, "servers")]  # which shuts it out
+    return []
 
 
 # Their options -----------------------------------------------------------------------------------

@@ -263,9 +263,12 @@ def test_swap_of_a_lost_machine(town: Path, capsys: Captured) -> None:
     assert "playbooks/servers.yml\n" in capsys.readouterr().out
 
 
-def test_swap_later(town: Path) -> None:
+def test_swap_later(town: Path, capsys: Captured) -> None:
     assert fleet("lose", town, "vb-1") == 0
+    capsys.readouterr()
     assert fleet("swap", town, "vb-1", "vb-2", *NETWORKS) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next")]
+    assert said == ["next: ansible-playbook -i inventories/town playbooks/equip.yml --limit vb-2"]
     assert (states(town)["vb-1"], states(town)["vb-2"]) == ("lost", "assigned")
 
 

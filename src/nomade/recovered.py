@@ -132,7 +132,7 @@ def _check_against(table: Table, draft: Draft, lines: Sequence[tuple[Row, dict[s
         machine = known.machine(cells)
         for column in ("serial_number", "mac_address"):
             other = known.find(column, cells)
-            if other not in (None, machine):
+            if other is not None and other is not machine:
                 table.fault(row.line, column, cells[column], _is_of(other), _remedy(column))
         if machine is None:
             continue
@@ -155,8 +155,7 @@ def _changes(machine: Machine, cells: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _is_of(machine: Machine | None) -> str:
-    assert machine  # noqa: S101 - for the type checker
+def _is_of(machine: Machine) -> str:
     place = f"{FILE}:{machine.line}"
     return tr(f"is {machine.asset_tag}'s ({place})", f"est à {machine.asset_tag} ({place})")
 

@@ -54,7 +54,7 @@ def tidy(value: str) -> str:
 
 
 def _decode(data: bytes) -> str:
-    return data.removeprefix(BOM).decode("utf-8")
+    return data.removeprefix(BOM).decode("utf-8", "surrogateescape")
 
 
 def _encode(text: str, data: bytes) -> bytes:

@@ -148,6 +148,15 @@ def test_dry_run_writes_nothing(repository: Path, capsys: Captured, option: str)
             "machine's own\n",
         ),
         (
+            ["vb-2", "--login", "rene", "--name", "Ren\udce9"],  # typed on a latin-1 terminal
+            'fleet.csv:3: assignee_name: "Ren\\xe9": is not UTF-8; save the file as UTF-8 '
+            '(LibreOffice Calc: Save As, "Edit filter settings")\n',
+        ),
+        (
+            ["vb-2", "--login", "rene", "--name", "A\nB"],
+            'fleet.csv:3: assignee_name: "A\\nB": holds a line break; write it on one line\n',
+        ),
+        (
             ["--next", "--model", "Mac", *ANNE],
             "no machine of model Mac is in stock; fleet list --state recovered --state returned "
             "shows what could become one\n",

@@ -153,12 +153,14 @@ remedy.en = "Restart."
 
 
 def test_a_definition_with_all_its_keys(machine: Machine) -> None:
-    machine.define(GOOD + 'timeout = 2.5\nroot = true\ntitle = {fr = "VPN", en = "Tunnel"}\n')
+    machine.define(
+        GOOD + 'timeout = 2.5\nroot = true\nheavy = true\ntitle = {fr = "VPN", en = "Tunnel"}\n'
+    )
     (definition,), refused = nc.load(machine.paths.definitions)
     assert refused == []
     assert (definition.name, definition.capability) == ("vpn-handshake", "vpn_client")
     assert definition.command == ("/bin/true",)
-    assert (definition.timeout, definition.root) == (2.5, True)
+    assert (definition.timeout, definition.root, definition.heavy) == (2.5, True, True)
     assert definition.title == {"fr": "VPN", "en": "Tunnel"}
     assert definition.remedy == {"fr": "Redémarrez.", "en": "Restart."}
 
@@ -166,7 +168,7 @@ def test_a_definition_with_all_its_keys(machine: Machine) -> None:
 def test_what_a_definition_need_not_say(machine: Machine) -> None:
     machine.define(GOOD)
     (definition,), _ = nc.load(machine.paths.definitions)
-    assert (definition.timeout, definition.root) == (10.0, False)
+    assert (definition.timeout, definition.root, definition.heavy) == (10.0, False, False)
     assert definition.title == {"fr": "vpn-handshake", "en": "vpn-handshake"}
 
 
@@ -189,6 +191,7 @@ def test_what_a_definition_need_not_say(machine: Machine) -> None:
         ("[[check]]\n", "[[check]]\ntimeout = true\n", "timeout: must be"),
         ("[[check]]\n", '[[check]]\ntimeout = "5"\n', "not '5'"),
         ("[[check]]\n", '[[check]]\nroot = "yes"\n', "root: must be true or false, not 'yes'"),
+        ("[[check]]\n", "[[check]]\nheavy = 1\n", "heavy: must be true or false, not 1"),
         ("[[check]]\n", "[[check]]\ntime = 5\n", "time: unknown, a check has name, capability,"),
         ('remedy.en = "Restart."\n', "", 'remedy: must have two texts, "fr" and "en"'),
         ('"Restart."', '""', 'remedy: must have two texts, "fr" and "en"'),
@@ -711,6 +714,7 @@ def test_the_report_for_programs(machine: Machine, capsys: pytest.CaptureFixture
                 "perfdata": "free=3%",
                 "remedy": {"fr": "Rebranchez le câble.", "en": "Plug the cable in."},
                 "title": {"fr": "disk", "en": "disk"},
+                "heavy": False,
             }
         ],
     }
@@ -795,6 +799,25 @@ def test_one_capability_alone(machine: Machine, capsys: pytest.CaptureFixture[st
     machine.check("exit 0", "disk", capability="workstation")
     assert machine.main("--capability", "workstation", "--json") == 0
     assert [check["name"] for check in json.loads(capsys.readouterr().out)["checks"]] == ["disk"]
+
+
+def test_without_the_heavy_ones(
+    root: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root.check("exit 0", "disk")
+    root.check("exit 0", "mine", root=True)
+    root.check(f"touch {tmp_path / 'ran'}", "office", heavy=True)
+    assert root.main("--light", "--json") == 0
+    assert not (tmp_path / "ran").exists()
+    found = json.loads(capsys.readouterr().out)["checks"]
+    assert [check["name"] for check in found] == ["disk", "mine"]
+    assert root.main("--json") == 0
+    found = json.loads(capsys.readouterr().out)["checks"]
+    assert {check["name"]: check["heavy"] for check in found} == {
+        "disk": False,
+        "mine": False,
+        "office": True,
+    }
 
 
 def test_one_capability_alone_still_names_a_definition_that_is_no_use(machine: Machine) -> None:

@@ -284,6 +284,45 @@ def test_a_report_that_cannot_be_read_is_a_fault_of_its_own(text: str, texts: An
     assert light.advice
 
 
+def report(*checks: dict[str, Any]) -> str:
+    return json.dumps({"host": "x", "checks": checks})
+
+
+HEAVY, RED = check("b", heavy=True), check("b", "CRITICAL", heavy=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "can_wait"),
+    [
+        (report(check("a")), True),
+        (report(check("a", "CRITICAL"), HEAVY), True),
+        (report(check("a"), RED), False),
+        (report(check("a"), check("b", "UNKNOWN", heavy=True)), False),
+        ("", False),  # so that they are run at all
+        ('{"checks": []}', False),
+        ('{"checks": [1]}', False),
+    ],
+)
+def test_what_costs_much_waits_for_the_person_while_it_is_well(text: str, can_wait: bool) -> None:
+    assert lights.heavy_can_wait(text) is can_wait
+
+
+def test_a_report_of_the_light_checks_keeps_the_heavy_ones() -> None:
+    before = report(check("a"), HEAVY, check("c"), check("gone"))
+    light = report(check("c", "WARNING"), check("a"), check("new"))
+    found = lights.checks_of(lights.completed(light, before))
+    assert [(check["name"], check["status"]) for check in found] == [
+        ("a", "OK"),
+        ("b", "OK"),
+        ("c", "WARNING"),
+        ("new", "OK"),
+    ]
+    # two definitions of one file that are no use have one name
+    twice = report(check("wrong.toml", "UNKNOWN"), check("wrong.toml", "UNKNOWN"))
+    assert len(lights.checks_of(lights.completed(twice, before))) == 3
+    assert lights.completed("", before) == ""
+
+
 def test_the_language_is_that_of_messages() -> None:
     assert lights.language_of({"LANG": "fr_FR.UTF-8"}) == "fr"
     assert lights.language_of({"LANG": "fr_FR.UTF-8", "LC_MESSAGES": "en_GB.UTF-8"}) == "en"

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import time
@@ -337,6 +338,60 @@ def test_high_contrast_keeps_its_own_colours(desks: list[Desk]) -> None:
         wait(lambda: not desk.is_open())
     finally:
         desk.run(f"{theme} -s '{before}'")
+
+
+# --- what costs much -----------------------------------------------------------------------------
+
+ROUNDS = "/var/tmp/rounds"
+COUNTED = f"""
+[[check]]
+name = "counted"
+capability = "self_service"
+command = ["/bin/sh", "-c", "echo >> {ROUNDS}/counted; echo OK"]
+remedy = {{fr = "Rien.", en = "Nothing."}}
+[[check]]
+name = "counted-heavy"
+heavy = true
+capability = "self_service"
+command = ["/bin/sh", "-c", "echo >> {ROUNDS}/heavy; test ! -e {ROUNDS}/red || exit 2"]
+title = {{fr = "Grand contrôle", en = "Big check"}}
+remedy = {{fr = "Rien.", en = "Nothing."}}
+"""
+
+
+def test_what_costs_much_waits_until_it_is_asked_for_or_is_not_well(desks: list[Desk]) -> None:
+    desk, settings = desks[1], "/etc/nomade/self_service.json"
+    if desk.is_open():
+        desk.keys("Escape")
+        wait(lambda: not desk.is_open())
+
+    def rounds(name: str) -> int:
+        return len(desk.run(f"cat {ROUNDS}/{name}").splitlines())
+
+    def big() -> str:
+        return desk.lights().get("Grand contrôle", ("",))[0]
+
+    definition = "/etc/nomade/checks.d/counted.toml"
+    desk.root(f"install -d -m 1777 {ROUNDS}; printf %s {shlex.quote(COUNTED)} > {definition}")
+    desk.root(f"cp -p {settings} /root/; sed -i '/refresh/s/[0-9]\\+/2/' {settings}")
+    try:
+        desk.open()
+        wait(lambda: big() == "En ordre", 40)
+        seen = rounds("counted")
+        wait(lambda: rounds("counted") >= seen + 3, 60)
+        assert (rounds("heavy"), big()) == (1, "En ordre")
+
+        desk.keys("Return")
+        wait(lambda: rounds("heavy") == 2)
+
+        desk.run(f"touch {ROUNDS}/red")
+        desk.check_until(lambda: big() == "En panne")
+        desk.run(f"rm {ROUNDS}/red")
+        wait(lambda: big() == "En ordre", 40)  # of itself
+    finally:
+        desk.root(f"mv /root/self_service.json {settings}; rm -r {definition} {ROUNDS}")
+        desk.keys("Escape")
+        wait(lambda: not desk.is_open())
 
 
 # --- what is broken is named, and told what to do about -----------------------------------------

@@ -174,6 +174,32 @@ def lights_of(checks: Iterable[Mapping[str, Any]], texts: Texts) -> list[Light]:
     )
 
 
+def checks_of(report: str) -> list[Mapping[str, Any]]:
+    """Return the checks of a report; none where it cannot be read."""
+    try:
+        found: list[Mapping[str, Any]] = json.loads(report)["checks"]
+        return found if all(check["name"] for check in found) else []
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def heavy_can_wait(report: str) -> bool:
+    """Say whether the checks that cost much can wait for the person to ask: all are well."""
+    found = checks_of(report)
+    return bool(found) and all(check["status"] == "OK" for check in found if check.get("heavy"))
+
+
+def completed(light: str, before: str) -> str:
+    """Return a report of the light checks with the heavy ones of the report before, as it was."""
+    fresh, known = checks_of(light), checks_of(before)
+    if not fresh:
+        return light
+    place = {check["name"]: number for number, check in enumerate(known)}
+    checks = [*fresh, *(check for check in known if check.get("heavy"))]
+    checks.sort(key=lambda check: place.get(check["name"], len(place)))
+    return json.dumps({"checks": checks})
+
+
 def read_report(text: str, texts: Texts) -> list[Light]:
     """Return the lights of what `nomade-check --json` printed, or one that says it printed none."""
     try:

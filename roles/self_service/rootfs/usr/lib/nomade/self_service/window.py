@@ -261,6 +261,9 @@ class Window(Gtk.ApplicationWindow):
         self.texts = texts
         self.settings = settings
         self.checking: Any = None
+        self.report = ""
+        self.light = False  # what is under way leaves the heavy checks out
+        self.asked = False  # for all of them, meanwhile
         self.set_default_size(1020, 640)
         self.set_icon_from_file(str(ICONS / "mon-poste.svg"))
         self.page = LightsPage(texts, settings)
@@ -332,19 +335,22 @@ class Window(Gtk.ApplicationWindow):
     # --- checking ------------------------------------------------------------------------------
 
     def _again(self) -> bool:
-        if self.stack.get_visible_child_name() == "lights":
-            self.check()
+        if self.stack.get_visible_child_name() == "lights" and self.checking is None:
+            self.check(light=lights.heavy_can_wait(self.report))
         return bool(GLib.SOURCE_CONTINUE)
 
-    def check(self) -> None:
+    def check(self, *, light: bool = False) -> None:
         """Run nomade-check beside the window, which stays alive meanwhile."""
         if self.checking is not None:
+            self.asked = True
             return
+        self.light, self.asked = light, False
         self.when.set_text(self.texts("checking"))
         self.spinner.start()
+        command = [*CHECKER, "--light"] if light else CHECKER
         flags = Gio.SubprocessFlags.STDOUT_PIPE | Gio.SubprocessFlags.STDERR_SILENCE
         try:
-            self.checking = Gio.Subprocess.new(CHECKER, flags)
+            self.checking = Gio.Subprocess.new(command, flags)
         except GLib.Error:
             self._show_report("")
             return
@@ -356,7 +362,10 @@ class Window(Gtk.ApplicationWindow):
         except GLib.Error:
             text = ""
         self.checking = None
-        self._show_report(text or "")
+        self.report = lights.completed(text or "", self.report) if self.light else text or ""
+        self._show_report(self.report)
+        if self.light and self.asked:
+            self.check()
 
     def _show_report(self, text: str) -> None:
         found = lights.read_report(text, self.texts)

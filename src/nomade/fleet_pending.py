@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from nomade import pending, register
 from nomade.fleet_command import (
@@ -31,17 +32,17 @@ def show_pending(arguments: argparse.Namespace) -> int:
     """Print what unknown machines said of themselves when they started from the network."""
     machines = register.read_register(arguments.inventory / register.FILE)
     announced, errors = pending.read(pending_directory(arguments.inventory))
-    known = {bare(m.serial_number): m for m in machines if m.serial_number}
+    known = _by_key(machines)
     if arguments.json:
         listed = [
             {**said.as_json(), "asset_tag": machine.asset_tag if machine else None}
             for said in announced
-            for machine in [known.get(bare(said.serial_number))]
+            for machine in [known.get(bare(said.key))]
         ]
         print_json({"machines": listed, "refused": list(map(str, errors))})
         return REFUSED if errors else DONE
     for said in announced:
-        _print_announcement(said, known.get(bare(said.serial_number)), arguments)
+        _print_announcement(said, known.get(bare(said.key)), arguments)
     for error in errors:
         print(error)
     if not announced and not errors:
@@ -49,13 +50,18 @@ def show_pending(arguments: argparse.Namespace) -> int:
     return REFUSED if errors else DONE
 
 
+def _by_key(machines: Sequence[Machine]) -> dict[str, Machine]:
+    """Return the register's machines by what tells an announcement from others (pending.key)."""
+    keys = ((bare(m.serial_number or m.mac_address), m) for m in machines)
+    return {key: machine for key, machine in keys if key}
+
+
 def _print_announcement(
     said: pending.Announcement, machine: Machine | None, arguments: argparse.Namespace
 ) -> None:
-    serial = said.serial_number or said.mac_addresses[0]
     battery = "-" if said.battery is None else f"{said.battery} %"
     memory = tr(f"{said.ram_mb} MiB", f"{said.ram_mb} Mio")
-    print(f"{serial}  {said.model or '-'}, {memory}, {said.firmware}, SMART {said.smart}")
+    print(f"{said.key}  {said.model or '-'}, {memory}, {said.firmware}, SMART {said.smart}")
     has = {
         "Wi-Fi": said.wifi,
         tr("camera", "caméra"): said.camera,
@@ -78,7 +84,7 @@ def _print_announcement(
         )
     else:
         tag = tr("TAG", "ÉTIQUETTE")
-        command = f"fleet add -i {short(arguments.inventory)} {tag} --serial {serial}"
+        command = f"fleet add -i {short(arguments.inventory)} {tag} --serial {said.key}"
         print(tr(f"  unknown; type: {command}", f"  inconnue ; taper : {command}"))
 
 
@@ -127,17 +133,14 @@ def add(arguments: argparse.Namespace) -> int:
 
 def _announced(arguments: argparse.Namespace, draft: Draft) -> pending.Announcement:
     """Return the announcement that is meant: by its serial number, or the only unknown one."""
-    known = {bare(machine.serial_number) for machine in draft.machines}
-    found = [
-        said
-        for said in pending.read(pending_directory(arguments.inventory))[0]
-        if bare(said.serial_number) not in known or is_placeholder_serial(said.serial_number)
-    ]
+    known = _by_key(draft.machines)
+    announced, _ = pending.read(pending_directory(arguments.inventory))
+    found = [said for said in announced if bare(said.key) not in known]
     if arguments.serial:
-        found = [said for said in found if bare(said.serial_number) == bare(arguments.serial)]
+        found = [said for said in found if bare(said.key) == bare(arguments.serial)]
     if len(found) == 1:
         return found[0]
-    serials = ", ".join(show(said.serial_number or said.mac_addresses[0]) for said in found[:5])
+    serials = ", ".join(show(said.key) for said in found[:5])
     if found:
         raise ChangeError(
             tr(

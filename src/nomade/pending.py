@@ -86,16 +86,20 @@ class Announcement:
     unfit_reasons: tuple[str, ...]
     seen: datetime.datetime
 
+    @property
+    def key(self) -> str:
+        """Return what tells it from others: its serial number, or a card where there is none."""
+        unknown = is_placeholder_serial(self.serial_number)
+        return self.mac_addresses[0] if unknown else self.serial_number
+
     def as_json(self) -> dict[str, Any]:
         """Return it in the shape of the file."""
         return {**asdict(self), "seen": self.seen.isoformat()}
 
 
 def file_name(announcement: Announcement) -> str:
-    """Return the name of its file: of its serial number, or of a card where there is none."""
-    serial = announcement.serial_number
-    key = announcement.mac_addresses[0] if is_placeholder_serial(serial) else serial
-    return re.sub(r"[^a-z0-9]", "_", bare(key)) + ".json"
+    """Return the name of its file."""
+    return re.sub(r"[^a-z0-9]", "_", bare(announcement.key)) + ".json"
 
 
 def write(directory: Path, announcement: Announcement) -> Path:

@@ -398,6 +398,21 @@ def test_add_one_of_several(town: Path, capsys: Captured) -> None:
     assert (town / FILE).read_text().endswith("vb-13;SN78;;HP 840;;recovered;;;;;;;\n")
 
 
+def test_add_a_machine_without_a_serial_number(town: Path, capsys: Captured) -> None:
+    announce(town, "To be filled by O.E.M.")
+    announce(town, "Default string", mac_addresses=["3c:52:82:0a:1b:2d"])
+    assert fleet("pending", town) == 0
+    assert "fleet add -i inventories/town TAG --serial 3c:52:82:0a:1b:2d\n" in (
+        capsys.readouterr().out
+    )
+    assert fleet("add", town, "vb-12", "--serial", "3c:52:82:0a:1b:2d") == 0
+    assert "vb-12;;3c:52:82:0a:1b:2d;HP 840;;recovered;;;;;;;\n" in (town / FILE).read_text()
+    assert fleet("pending", town) == 0
+    assert "in the register: vb-12, recovered\n" in capsys.readouterr().out
+    assert fleet("add", town, "vb-13") == 0  # only the other one is unknown now
+    assert "vb-13;;3c:52:82:0a:1b:2c;HP 840;;recovered;;;;;;;\n" in (town / FILE).read_text()
+
+
 @pytest.mark.parametrize(
     ("tag", "said"),
     [

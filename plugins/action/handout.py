@@ -18,55 +18,42 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from nomade import handout
+from nomade.handout_action import HandoutAction
 from nomade.handout_page import Sheet, Town
 from nomade.i18n import tr
 
 
-class ActionModule(ActionBase):
-    """Run on the controller, once, without a connection."""
+class ActionModule(HandoutAction):
+    """Make what has to be made again."""
 
-    BYPASS_HOST_LOOP = True
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
     _VALID_ARGS = frozenset({"town", "everyone", "machines", "records", "templates", "directory"})
 
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Make what has to be made again."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        arguments = self._task.args
-        sheets = [sheet(facts, arguments["records"]) for facts in arguments["everyone"]]
+    def make(self, town: Town, asked: Mapping[str, Any], *, dry: bool) -> dict[str, Any]:
+        """Make the sheets and lists."""
         workshop = handout.Workshop(
-            templates=Path(arguments["templates"]),
-            directory=Path(arguments["directory"]),
-            town=Town(**arguments["town"]),
-            everyone=sheets,
-            assets=frozenset(arguments["machines"]),
+            templates=Path(asked["templates"]),
+            directory=Path(asked["directory"]),
+            town=town,
+            everyone=[sheet(facts, Path(asked["records"])) for facts in asked["everyone"]],
+            assets=frozenset(asked["machines"]),
             progress=Progress().show,
         )
-        try:
-            outcome = workshop.run(dry=self._task.check_mode)
-        except handout.HandoutError as error:
-            return {**result, "failed": True, "msg": str(error)}
+        outcome = workshop.run(dry=dry)
         Display().display(outcome.summary(), color=constants.COLOR_OK)
         return {
-            **result,
             "changed": outcome.changed,
             "written": list(outcome.written),
             "removed": list(outcome.removed),
         }
 
 
-def sheet(facts: Mapping[str, Any], records: str) -> Sheet:
+def sheet(facts: Mapping[str, Any], records: Path) -> Sheet:
     """Return what is known of a person's machine; a slip exists while its record does."""
     texts = {name: str(facts[name]) for name in facts if name != "large_print"}
-    record = Path(records) / "first-passwords" / f"{texts['asset']}.age"
+    record = records / "first-passwords" / f"{texts['asset']}.age"
     return Sheet(**texts, large_print=facts["large_print"] is True, first_password=record.is_file())
 
 

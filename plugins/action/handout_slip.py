@@ -12,50 +12,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible import constants
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from nomade import handout, handout_slip
+from nomade.handout_action import HandoutAction
 from nomade.handout_page import Pages, Sheet, Town
 from nomade.i18n import tr
 
 
-class ActionModule(ActionBase):
-    """Run on the controller, once, without a connection. The result holds nothing secret."""
+class ActionModule(HandoutAction):
+    """Open the record and write the slip. The result holds nothing secret."""
 
-    BYPASS_HOST_LOOP = True
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
     _VALID_ARGS = frozenset({"town", "facts", "records", "identity", "templates", "directory"})
 
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Open the record, and write the slip."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        arguments = self._task.args
-        town = Town(**arguments["town"])
-        facts = arguments["facts"]
+    def make(self, town: Town, asked: Mapping[str, Any], *, dry: bool) -> dict[str, Any]:
+        """Make the slip, and say what to do with it."""
+        facts, directory = asked["facts"], Path(asked["directory"])
         sheet = Sheet(str(facts["asset"]), str(facts["name"]), str(facts["login"]))
-        directory = Path(arguments["directory"])
-        try:
-            if faults := list(handout.faults_of(town, [sheet])):
-                raise handout.HandoutError(faults)
-            record = Path(arguments["records"]) / "first-passwords" / f"{sheet.asset}.age"
-            password = handout_slip.unseal(record, Path(arguments["identity"]).expanduser())
-            pages = Pages(Path(arguments["templates"]), town)
-            changed = handout_slip.make(
-                pages, sheet, password, directory, dry=self._task.check_mode
-            )
-        except (handout.HandoutError, handout_slip.SlipError) as error:
-            # Shown here, because the task is under no_log, which hides the message as well.
-            Display().display(str(error), color=constants.COLOR_ERROR)
-            return {**result, "failed": True, "msg": str(error)}
+        if faults := list(handout.faults_of(town, [sheet])):
+            raise handout.HandoutError(faults)
+        record = Path(asked["records"]) / "first-passwords" / f"{sheet.asset}.age"
+        password = handout_slip.unseal(record, Path(asked["identity"]).expanduser())
+        pages = Pages(Path(asked["templates"]), town)
+        changed = handout_slip.make(pages, sheet, password, directory, dry=dry)
         path = directory / f"{sheet.asset}.pdf"
         Display().display(
             tr(
@@ -64,4 +48,8 @@ class ActionModule(ActionBase):
             ),
             color=constants.COLOR_OK,
         )
-        return {**result, "changed": changed}
+        return {"changed": changed}
+
+    def tell(self, fault: str) -> None:
+        """Show it here, because the task is under no_log, which hides the message as well."""
+        Display().display(fault, color=constants.COLOR_ERROR)

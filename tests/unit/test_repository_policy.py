@@ -154,6 +154,31 @@ def test_required_variables_have_no_default(role: str) -> None:
     none_of(both, f"{role}: a variable is required or has a default")
 
 
+def shape_of(option: dict[str, Any]) -> dict[str, Any]:
+    """Return what values an option may have, and of what they are made."""
+    shape = {key: option.get(key) for key in ("type", "elements", "choices")}
+    parts = {
+        name: {key: value for key, value in part.items() if key != "description"}
+        for name, part in (option.get("options") or {}).items()
+    }
+    return {**shape, "options": parts}
+
+
+@every_role
+def test_what_the_policy_hands_on_has_the_shape_that_the_role_takes(role: str) -> None:
+    """A list of links is specified for the town and for the role, which also works alone."""
+    town = load("playbooks/meta/argument_specs.yml")["argument_specs"]["town"]["options"]
+    taken = options_of(role)
+    for path in sorted((ROOT / "group_vars").glob("*.yml")):
+        for name, value in (load(str(path.relative_to(ROOT))) or {}).items():
+            handed = re.fullmatch(r"\{\{ (\w+) \}\}", str(value))
+            if handed and name in taken and handed[1] in town:
+                assert shape_of(town[handed[1]]) == shape_of(taken[name]), (
+                    f"playbooks/meta/argument_specs.yml, {handed[1]}: say the same as"
+                    f" roles/{role}/meta/argument_specs.yml, {name}"
+                )
+
+
 @every_role
 def test_every_readme_is_up_to_date(role: str) -> None:
     done = subprocess.run(

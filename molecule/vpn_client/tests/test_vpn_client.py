@@ -29,6 +29,7 @@ PAGE_IPV6 = "http://v6.valbourg.example/"
 WELCOME = "Bienvenue à Valbourg"
 FETCH = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=4).read().decode())"
 
+WaitUntil = Callable[..., float]
 each_laptop = pytest.mark.parametrize("laptop", LAPTOPS)
 
 
@@ -51,15 +52,6 @@ def inside(machine: str, command: str, check: bool = True) -> str:
 def fetch(machine: str, url: str) -> str:
     """Return a page as a program without any rights gets it, or nothing."""
     return inside(machine, f"python3 -c {shlex.quote(FETCH)} {url}", check=False).strip()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> float:
-    """Return the seconds that it took until the condition held."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, f"not within {seconds:.0f} s"
-        time.sleep(0.5)
-    return time.monotonic() - begun
 
 
 def peers() -> dict[str, dict[str, Any]]:
@@ -113,7 +105,7 @@ def test_an_ordinary_person_reaches_it_by_name(machine: Any, laptop: str) -> Non
 
 
 @each_laptop
-def test_without_the_tunnel_it_is_not(laptop: str) -> None:
+def test_without_the_tunnel_it_is_not(laptop: str, wait_until: WaitUntil) -> None:
     with broken(laptop, "systemctl stop wg-quick@wg0", "systemctl start wg-quick@wg0"):
         assert [fetch(laptop, url) for url in (PAGE, PAGE_IPV4, PAGE_IPV6)] == ["", "", ""]
     seconds = wait_until(lambda: fetch(laptop, PAGE) == WELCOME, 20)
@@ -121,7 +113,7 @@ def test_without_the_tunnel_it_is_not(laptop: str) -> None:
 
 
 @each_laptop
-def test_outside_only_the_tunnel_is_seen(laptop: str) -> None:
+def test_outside_only_the_tunnel_is_seen(laptop: str, wait_until: WaitUntil) -> None:
     rules = """table inet seen {
         counter tunnel {}
         counter intranet {}
@@ -171,7 +163,7 @@ def test_other_names_are_asked_of_the_home_network(laptop: str) -> None:
     assert "intranet.valbourg.example" in inside("intranet", log)
 
 
-def test_one_laptop_does_not_reach_the_other() -> None:
+def test_one_laptop_does_not_reach_the_other(wait_until: WaitUntil) -> None:
     """Not even when both are set up for it by hand: the gateway forbids it."""
     try:
         for laptop in LAPTOPS:
@@ -208,7 +200,7 @@ def test_the_town_has_the_public_key(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gateway", *LAPTOPS])
-def test_the_private_key_is_seen_nowhere(name: str) -> None:
+def test_the_private_key_is_seen_nowhere(name: str, wait_until: WaitUntil) -> None:
     """Watch every process while the tunnel is set up and loaded, then look through the disk."""
     inside(
         name,
@@ -257,7 +249,7 @@ def test_it_needs_neither_a_login_nor_a_network(laptop: str) -> None:
     assert "network-online.target" not in after
 
 
-def test_after_a_restart_of_the_laptop() -> None:
+def test_after_a_restart_of_the_laptop(wait_until: WaitUntil) -> None:
     podman("restart", "--time", "10", container("laptop13"))
     begun = time.time()
     seconds = wait_until(lambda: in_since("laptop13", begun), 60)
@@ -366,7 +358,7 @@ def test_interface_check(laptop: str) -> None:
 
 
 @each_laptop
-def test_handshake_check(laptop: str) -> None:
+def test_handshake_check(laptop: str, wait_until: WaitUntil) -> None:
     chain = "{ type filter hook output priority 0; }"
     with broken(
         laptop,
@@ -390,14 +382,14 @@ def test_watch_check(laptop: str) -> None:
 
 
 @each_laptop
-def test_the_watcher_outlives_many_restarts(laptop: str) -> None:
+def test_the_watcher_outlives_many_restarts(laptop: str, wait_until: WaitUntil) -> None:
     inside(laptop, "for _ in 1 2 3 4 5 6 7 8; do systemctl restart wg-quick@wg0; done")
     wait_until(lambda: is_well(laptop, "vpn-watch"), 20)
     wait_until(lambda: fetch(laptop, PAGE) == WELCOME, 20)
 
 
 @each_laptop
-def test_dns_check(laptop: str) -> None:
+def test_dns_check(laptop: str, wait_until: WaitUntil) -> None:
     with broken("intranet", "systemctl stop intranet-dns", "systemctl start intranet-dns"):
         assert_red(laptop, "vpn-dns", "does not answer for intranet.valbourg.example",
                    "DNS server (10.121.0.60) running", "serveur DNS de la mairie")  # fmt: skip
@@ -405,7 +397,7 @@ def test_dns_check(laptop: str) -> None:
 
 
 @each_laptop
-def test_intranet_check(laptop: str) -> None:
+def test_intranet_check(laptop: str, wait_until: WaitUntil) -> None:
     with broken("intranet", "systemctl stop intranet-web", "systemctl start intranet-web"):
         assert_red(laptop, "vpn-intranet", "does not answer", "is the intranet's server running",
                    "le serveur de l'intranet est-il en marche")  # fmt: skip

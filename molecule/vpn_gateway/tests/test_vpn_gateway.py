@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ CONNECT = (
 
 each_laptop = pytest.mark.parametrize("laptop", LAPTOPS)
 Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
+WaitUntil = Callable[..., float]
+Server = Callable[..., AbstractContextManager[None]]
 
 
 def inside(machine: str, command: str, check: bool = True) -> str:
@@ -49,14 +51,6 @@ def connects(machine: str, address: str, port: int, source: str = "") -> bool:
     return inside(machine, command, check=False) == "connected\n"
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> float:
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, f"not within {seconds:.0f} s"
-        time.sleep(0.3)
-    return time.monotonic() - begun
-
-
 def peers() -> dict[str, dict[str, Any]]:
     found = json.loads(inside("gateway", "vpn-peers --json"))["peers"]
     return {peer["asset_tag"]: peer for peer in found}
@@ -77,13 +71,19 @@ def broken(machine: str, breaking: str, mending: str) -> Iterator[None]:
         inside(machine, mending)
 
 
-@contextmanager
-def server(machine: str, port: int, address: str = "::") -> Iterator[None]:
-    run = f"python3 -m http.server {port} --bind {address} --directory /srv"
-    name = f"test-server-{port}"
-    with broken(machine, f"systemd-run -q --unit={name} {run}", f"systemctl stop {name}"):
-        wait_until(lambda: f":{port} " in inside(machine, "ss -ltn"), 10)
-        yield
+@pytest.fixture
+def server(wait_until: WaitUntil) -> Server:
+    """server("laptop", 8000) serves a page there for a while."""
+
+    @contextmanager
+    def serve(machine: str, port: int, address: str = "::") -> Iterator[None]:
+        run = f"python3 -m http.server {port} --bind {address} --directory /srv"
+        name = f"test-server-{port}"
+        with broken(machine, f"systemd-run -q --unit={name} {run}", f"systemctl stop {name}"):
+            wait_until(lambda: f":{port} " in inside(machine, "ss -ltn"), 10)
+            yield
+
+    return serve
 
 
 # --- what it lets through ----------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_other_networks_of_the_town_are_not_reached(laptop: str) -> None:
 
 
 @each_laptop
-def test_the_gateway_itself_offers_what_it_should(laptop: str) -> None:
+def test_the_gateway_itself_offers_what_it_should(laptop: str, server: Server) -> None:
     with server("gateway", 8080), server("gateway", 8081):
         assert connects(laptop, "10.66.0.1", 8080)
         assert not connects(laptop, "10.66.0.1", 8081)
@@ -129,7 +129,7 @@ def test_the_gateway_itself_offers_what_it_should(laptop: str) -> None:
 
 
 @each_laptop
-def test_technicians_reach_the_laptops_and_nobody_else_does(laptop: str) -> None:
+def test_technicians_reach_the_laptops_and_nobody_else_does(laptop: str, server: Server) -> None:
     address = LAPTOPS[laptop]
     assert connects("intranet", address, 22, "10.123.0.60")
     assert not connects("intranet", address, 22, "10.123.0.61")
@@ -155,7 +155,7 @@ def test_only_assigned_machines_with_a_key_are_let_in() -> None:
         assert peers()[laptop]["loaded"] is True
 
 
-def test_who_came_from_outside_is_known_and_stays_known() -> None:
+def test_who_came_from_outside_is_known_and_stays_known(wait_until: WaitUntil) -> None:
     outside, office = peers()["outside"], peers()["office"]
     assert (outside["endpoint"], outside["outside_now"]) == ("198.51.100.40", True)
     assert outside["seen_outside"] > "2026"
@@ -184,7 +184,7 @@ def test_an_ordinary_user_is_told_that_this_is_for_root(machine: Any) -> None:
     assert "sudo vpn-peers" in refused.stderr
 
 
-def test_revocation_by_the_register(playbook: Playbook) -> None:
+def test_revocation_by_the_register(playbook: Playbook, wait_until: WaitUntil) -> None:
     """A running ping of the lost laptop stops; its neighbour's loses no packet."""
     lost = RUN / "lost.yml"
     lost.write_text("all: {hosts: {outside: {fleet_state: lost}}}\n")
@@ -215,7 +215,9 @@ def test_revocation_by_the_register(playbook: Playbook) -> None:
     print(f"\nin again {seconds:.1f} s after the run that let it back")
 
 
-def test_a_reinstalled_laptop_gets_in_with_its_new_key(playbook: Playbook) -> None:
+def test_a_reinstalled_laptop_gets_in_with_its_new_key(
+    playbook: Playbook, wait_until: WaitUntil
+) -> None:
     file = RUN / "keys" / "vpn" / "outside.pub"
     old = file.read_text().strip()
     inside("outside", "rm /etc/wireguard/wg0.key")
@@ -228,7 +230,7 @@ def test_a_reinstalled_laptop_gets_in_with_its_new_key(playbook: Playbook) -> No
     wait_until(lambda: fetch("outside", PAGE) == WELCOME, 60)
 
 
-def test_a_copied_disk_is_refused(playbook: Playbook) -> None:
+def test_a_copied_disk_is_refused(playbook: Playbook, wait_until: WaitUntil) -> None:
     keep = "/etc/wireguard/wg0.key"
     copy = inside("office", f"cat {keep}")
     with broken("outside", f"mv {keep} {keep}.kept", f"mv {keep}.kept {keep}"):
@@ -271,7 +273,14 @@ def test_a_copied_disk_is_refused(playbook: Playbook) -> None:
     ],
 )  # fmt: skip
 def test_each_check(
-    name: str, place: str, breaking: str, mending: str, message: str, english: str, french: str
+    name: str,
+    place: str,
+    breaking: str,
+    mending: str,
+    message: str,
+    english: str,
+    french: str,
+    wait_until: WaitUntil,
 ) -> None:
     assert check(name)["status"] == "OK"
     with broken(place, breaking, mending):

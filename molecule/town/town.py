@@ -25,6 +25,7 @@ import yaml
 
 PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 RUN = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
 PODMAN = str(PROJECT / "rig/podman")
 CALLBACKS = (PROJECT / "plugins/callback", PROJECT / "molecule/town/callback")
 
@@ -146,7 +147,7 @@ class Machine:
     @property
     def container(self) -> str:
         """Return the name of its container."""
-        return f"nomade-town-{self.name}"
+        return f"nomade-{SCENARIO}-{self.name}"
 
     def sh(self, script: str, *, user: str = "root", stdin: str = "") -> str:
         """Run a script as at the keyboard and return what it prints."""

@@ -42,6 +42,7 @@ HEADINGS: dict[str, tuple[str, str]] = {
     "self_service": ("Mon poste", "Mon poste"),
     "vpn_gateway": ("Gateway", "Passerelle"),
     "package_cache": ("Packages", "Paquets"),
+    "backup_server": ("Archives", "Archives"),
 }
 # What calls for somebody's attention, worst first.
 BAD = ("failed", "skipped", "waiting", "unproven", "absent")

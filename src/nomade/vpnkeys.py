@@ -49,6 +49,16 @@ def publish(
     return True, old
 
 
+def withdraw(keys: Path, records: Path, host: str, *, dry: bool = False) -> str:
+    """Take a machine's key out of the book, and return it: nobody may come in with it any more."""
+    old = read(keys, host)
+    if old and not dry:
+        with files.locked(keys):
+            _remember(records / host, f"{old} withdrawn")
+            (keys / f"{host}.pub").unlink()
+    return old
+
+
 def _is(path: Path, key: str) -> bool:
     return path.read_text(encoding="utf-8", errors="replace").strip() == key
 

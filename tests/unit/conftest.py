@@ -50,6 +50,12 @@ def load(name: str) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session")
+def module_named() -> Callable[[str], ModuleType]:
+    """module_named("disk_search") is our module of that name."""
+    return load
+
+
 def make_node(
     path: str, content: str | bytes = "", kind: str = "file", **more: Any
 ) -> dict[str, Any]:

@@ -1,0 +1,527 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Archive what a person leaves on a machine, and prove that all of it comes back."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NoReturn, cast
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.one_at_a_time import WORK, take_over
+
+DOCUMENTATION = r"""
+module: home_archive
+short_description: Archive what a person leaves on a machine, and prove that all of it comes back
+description:
+  - An encrypted archive (restic) of a person's home, mail and other files, written to a backup
+    server through ssh. The password and the key for ssh exist in C(/run) (memory) and nowhere else
+    on the machine; the action plugin makes the password and seals it to the town's key first.
+  - C(state=verified) checks the archive's structure, then reads all of it back and compares every
+    file with the one on the disk, byte by byte (SHA-256).
+options:
+  login:
+    description: The person's login.
+    type: str
+    required: true
+  state:
+    description:
+      - V(looked) counts what there is, and makes the key for ssh.
+      - V(archived) makes the archive, V(verified) compares it with what there is.
+      - V(unchanged) says whether what was archived is still as it was when it was compared.
+      - V(forgotten) destroys password and key.
+    type: str
+    choices: [looked, archived, verified, unchanged, forgotten]
+    required: true
+  exclude:
+    description: Names (shell patterns) that are archived nowhere below the home, such as caches.
+    type: list
+    elements: str
+    default: []
+  personal:
+    description: Folders right below the home that are the person's own business (shell patterns).
+    type: list
+    elements: str
+    default: []
+  personal_to:
+    description: Where they are copied before (a mounted stick). Empty means nowhere.
+    type: path
+    default: ""
+  with_personal:
+    description: Archive them as well.
+    type: bool
+    default: false
+  server:
+    description: C(host), C(port), C(user) and C(host_keys) of the backup server.
+    type: dict
+  archive:
+    description: Name of the archive.
+    type: str
+  password:
+    description: Password of the archive. Set by the action plugin.
+    type: str
+  fingerprint:
+    description: What V(verified) answered (for V(unchanged)).
+    type: str
+  record:
+    description: File on the controller that takes the sealed password (for V(archived)).
+    type: path
+  recipient:
+    description: File on the controller with the town's public key (for V(archived)).
+    type: path
+author: The Nomade authors
+attributes:
+  check_mode:
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Look at what the person has left
+  home_archive:
+    login: mdurand
+    state: looked
+    exclude: [.cache]
+"""
+
+RETURN = r"""
+files:
+  description: Files that are (to be) archived.
+  type: int
+  returned: V(looked), V(archived), V(verified)
+manifest_sha256:
+  description: SHA-256 of the sorted lines "SHA-256  path" of everything in the archive.
+  type: str
+  returned: V(verified)
+"""
+
+# Where files of a person lie that nobody keeps: spools, caches, what runs leave.
+FLEETING: tuple[str, ...]
+FLEETING = ("/proc", "/sys", "/dev", "/run", "/var/cache", "/var/log", "/var/spool", "/var/lib")
+FLEETING += ("/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
+LOCAL = {"ext2", "ext3", "ext4", "btrfs", "xfs", "f2fs", "overlay", "zfs", "vfat", "exfat"}
+# A target that is full or gone: restic itself would try again for a quarter of an hour.
+MOST_RETRIES = 10
+BLOCK = 1 << 20
+
+
+class RefusedError(Exception):
+    """Why it can't be, in one sentence."""
+
+
+@dataclass
+class Found:
+    """What there is to archive."""
+
+    roots: list[str] = field(default_factory=list)  # paths given to restic
+    excluded: list[str] = field(default_factory=list)
+    personal: list[str] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    entries: dict[str, os.stat_result] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Return what changes as soon as anything archived changes."""
+        digest = hashlib.sha256()
+        for path in sorted(self.entries):
+            s = self.entries[path]
+            line = f"{path}\0{s.st_mode}\0{s.st_size}\0{s.st_mtime_ns}\0{s.st_ctime_ns}\n"
+            digest.update(os.fsencode(line))
+        return digest.hexdigest()
+
+
+def account(login: str) -> pwd.struct_passwd | None:
+    """Return the person's account, if the machine has it."""
+    try:
+        return pwd.getpwnam(login)
+    except KeyError:
+        return None
+
+
+def local_mounts(mounts: str = "/proc/mounts") -> list[str]:
+    """Return where local file systems are mounted, each file system once."""
+    found: dict[int, str] = {}
+    for line in Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines():
+        _, where, kind = line.split()[:3]
+        where = where.encode().decode("unicode_escape")
+        if kind in LOCAL and Path(where).is_dir():
+            found.setdefault(Path(where).stat().st_dev, where)
+    return sorted(found.values())
+
+
+def owned_elsewhere(uid: int, home: str) -> list[str]:
+    """Return the person's files outside their home that somebody may want to keep."""
+    found: list[str] = []
+    for mount in local_mounts():
+        if mount == home or mount.startswith((f"{home}/", *(f"{top}/" for top in FLEETING))):
+            continue
+        left_out = [word for path in (home, *FLEETING) for word in ("-path", path, "-o")][:-1]
+        # find(1), because this is every file of the disk
+        done = subprocess.run(
+            [
+                "find",
+                mount,
+                "-xdev",
+                "(",
+                *left_out,
+                ")",
+                "-prune",
+                "-o",
+                "-uid",
+                str(uid),
+                "-print0",
+                "-prune",
+            ],
+            capture_output=True,
+            check=False,  # a file that went meanwhile is no error
+        )
+        found += [os.fsdecode(path) for path in done.stdout.split(b"\0") if path]
+    return found
+
+
+def look(params: dict[str, Any]) -> Found:
+    """Find everything that is to be archived."""
+    found = Found()
+    login = params["login"]
+    entry = account(login)
+    home = entry.pw_dir if entry else f"/home/{login}"
+    mail = Path("/var/mail", login)
+    roots = [home] if Path(home).is_dir() else []
+    roots += [str(mail)] if mail.is_file() and mail.stat().st_size else []
+    roots += owned_elsewhere(entry.pw_uid, home) if entry else []
+    for root in roots:
+        found.roots.append(root)
+        _take(found, root)
+        if stat.S_ISDIR(Path(root).lstat().st_mode):
+            _walk(found, root, params, is_home=root == home)
+    return found
+
+
+def _take(found: Found, path: str) -> None:
+    entry = Path(path).lstat()
+    if stat.S_ISREG(entry.st_mode):
+        found.files += 1
+        found.bytes += entry.st_size
+    elif not stat.S_ISDIR(entry.st_mode) and not stat.S_ISLNK(entry.st_mode):
+        return  # sockets and pipes: nothing is in them
+    found.entries[path] = entry
+
+
+def _walk(found: Found, root: str, params: dict[str, Any], *, is_home: bool) -> None:
+    def matches(name: str, patterns: list[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name.casefold(), p.casefold()) for p in patterns)
+
+    device = Path(root).lstat().st_dev
+    for folder, names, files in os.walk(root, onerror=_unreadable):
+        kept = []
+        for name in names:
+            path = f"{folder.rstrip('/')}/{name}"
+            if is_home and folder == root and matches(name, params["personal"]):
+                found.personal.append(path)
+                if not params["with_personal"]:
+                    continue
+            if is_home and matches(os.path.relpath(path, root), params["exclude"]):
+                found.excluded.append(path)
+            elif Path(path).lstat().st_dev != device:
+                found.excluded.append(path)  # a stick, a share: not this machine's
+            else:
+                _take(found, path)
+                if not Path(path).is_symlink():
+                    kept.append(name)
+        names[:] = kept
+        for name in files:
+            _take(found, f"{folder.rstrip('/')}/{name}")
+
+
+def _unreadable(error: OSError) -> None:
+    raise RefusedError(
+        f"{error.filename} can't be read ({error.strerror}): nothing was removed;"
+        " mend the file system (fsck) or take the disk to somebody who can"
+    )
+
+
+# -- restic -----------------------------------------------------------------------------------
+
+
+def output(running: subprocess.Popen[bytes]) -> IO[bytes]:
+    """Return what a program prints, to be read."""
+    return cast("IO[bytes]", running.stdout)
+
+
+class Repository:
+    """An archive at the backup server, through an ssh key of its own."""
+
+    def __init__(self, params: dict[str, Any], work: Path = WORK) -> None:
+        """Write down how to get there."""
+        self.work, self.server = work, params["server"] or {}
+        self.password = work / "password"
+        self.key = work / "id_ed25519"
+
+    def public_key(self) -> str:
+        """Return the public half of the key for ssh, made here where there is none."""
+        if not self.key.exists():
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "nomade", "-f", self.key],
+                check=True,
+            )
+        return self.key.with_suffix(".pub").read_text(encoding="ascii").strip()
+
+    def options(self) -> list[str]:
+        """Return restic's options: rclone at the other end, ssh in between."""
+        names = self.work / "known_hosts"
+        lines = [f"archive {key}\n" for key in self.server["host_keys"]]
+        names.write_text("".join(lines), encoding="ascii")
+        ssh = [
+            *("ssh", "-F", "/dev/null", "-i", str(self.key), "-p", str(self.server["port"])),
+            *("-o", f"UserKnownHostsFile={names}", "-o", "HostKeyAlias=archive"),
+            *("-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"),
+            *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+            *("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"),
+            f"{self.server['user']}@{self.server['host']}",
+        ]
+        return [
+            *("--repo", "rclone:archive", "--no-cache"),
+            *("--password-file", str(self.password)),
+            *("--option", f"rclone.program={' '.join(ssh)}", "--option", "rclone.args=restic"),
+        ]
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start restic."""
+        try:
+            return subprocess.Popen(
+                ["restic", *self.options(), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=(self.work / "said").open("wb"),
+                close_fds=False,  # the lock goes along
+                env={"PATH": os.environ["PATH"], "HOME": str(self.work), "LC_ALL": "C.UTF-8"},
+            )
+        except FileNotFoundError:
+            raise RefusedError("restic is not installed on this machine") from None
+
+    def said(self) -> list[str]:
+        """Return what restic has complained about."""
+        text = (self.work / "said").read_text(encoding="utf-8", errors="replace")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def watch(self, running: subprocess.Popen[bytes]) -> bytes:
+        """Read restic's output to its end; end it where it would go on trying for ever."""
+        last = b""
+        for line in output(running):
+            last = line if line.strip() else last
+            if sum("retrying after" in said for said in self.said()) >= MOST_RETRIES:
+                running.kill()
+                break
+        if running.wait() != 0:
+            raise RefusedError(self.why())
+        return last
+
+    def why(self) -> str:
+        """Return what went wrong, as the server or else restic said it."""
+        said = self.said()
+        for mark in ("ERROR :", "Fatal:", "ssh:", "error", "retrying after"):
+            for line in said:
+                if mark in line:
+                    return line.rsplit(mark, 1)[-1].strip(" :") if mark[0] in "EF" else line
+        return said[-1] if said else "restic ended without a word"
+
+    def call(self, *words: str) -> bytes:
+        """Run restic to its end and return the last line of its output."""
+        return self.watch(self.start(*words))
+
+
+def archive(params: dict[str, Any], repository: Repository) -> dict[str, Any]:
+    """Make the archive."""
+    found = look(params)
+    moved = hand_back(found, params) if params["personal_to"] else {}
+    write_private(repository.password, params["password"] + "\n")
+    sources, excluded = repository.work / "sources", repository.work / "excluded"
+    write_private(sources, "".join(f"{root}\0" for root in found.roots))
+    left_out = found.excluded + ([] if params["with_personal"] else found.personal)
+    write_private(excluded, "".join(f"{literal(path)}\n" for path in left_out))
+    repository.call("init")
+    answer = repository.call(
+        *("backup", "--json", "--one-file-system", "--host", params["archive"]),
+        *("--files-from-raw", str(sources), "--exclude-file", str(excluded)),
+    )
+    summary = json.loads(answer)
+    return {
+        "archive": params["archive"],
+        "snapshot": summary["snapshot_id"],
+        "files": found.files,
+        "bytes": found.bytes,
+        "stored_bytes": summary["data_added"],
+        "left_out": sorted(left_out),
+        **moved,
+    }
+
+
+def literal(path: str) -> str:
+    """Return a path as a pattern of restic that matches it alone."""
+    escaped = "".join(f"\\{c}" if c in "\\*?[]" else c for c in path)
+    return escaped.replace("$", "$$")
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file for root alone."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(os.fsencode(content))
+
+
+def hand_back(found: Found, params: dict[str, Any]) -> dict[str, Any]:
+    """Copy the person's own folders to their stick, and compare."""
+    target = Path(params["personal_to"])
+    homes = {Path(root).lstat().st_dev for root in found.roots}
+    if not target.is_dir() or target.stat().st_dev in homes:
+        raise RefusedError(
+            f"{target} is on the disk that will be erased: mount the person's stick there first"
+        )
+    count = 0
+    for folder in found.personal:
+        copy = target / Path(folder).name
+        shutil.copytree(folder, copy, symlinks=True, dirs_exist_ok=True)
+        for one in Path(folder).rglob("*"):
+            if one.is_file() and not one.is_symlink():
+                count += 1
+                if sha256(one) != sha256(copy / one.relative_to(folder)):
+                    raise RefusedError(f"{one} is not the same on {target}: try another stick")
+    return {"handed_back": sorted(found.personal), "handed_back_files": count}
+
+
+def sha256(path: Path) -> str:
+    """Return the digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def here(path: Path) -> str:
+    """Return what the disk has at a path, in the words of `restored`."""
+    if path.is_symlink():
+        return f"-> {path.readlink()}"
+    return sha256(path) if path.is_file() else ""
+
+
+def restored(stream: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """Yield each path of an archive as it comes back, with the digest of what is in it."""
+    links: dict[str, str] = {}
+    with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as tar:
+        for member in tar:
+            path = "/" + member.name.strip("/")
+            if member.issym():
+                yield path, "-> " + member.linkname
+            elif member.islnk():
+                yield path, links["/" + member.linkname.strip("/")]
+            elif member.isreg():
+                content = tar.extractfile(member)
+                links[path] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+                yield path, links[path]
+
+
+def verify(params: dict[str, Any], repository: Repository) -> dict[str, Any]:
+    """Read everything back and compare it with what is on the disk."""
+    if not repository.password.exists():
+        return {"forgotten": True}  # the machine was switched off since
+    repository.call("check")
+    before = look(params)
+    missing = {path for path, s in before.entries.items() if not stat.S_ISDIR(s.st_mode)}
+    differing: list[str] = []
+    lines: list[str] = []
+    running = repository.start("dump", "--archive", "tar", "latest", "/")
+    try:
+        for path, digest in restored(output(running)):
+            lines.append(f"{digest}  {path}\n")
+            missing.discard(path)
+            if here(Path(path)) != digest:
+                differing.append(path)
+    except tarfile.TarError:
+        running.kill()
+    output(running).close()
+    if running.wait() != 0:
+        raise RefusedError(repository.why())
+    wrong = sorted(differing) + sorted(missing)
+    if wrong:
+        raise RefusedError(f"{len(wrong)} files differ from the archive, the first is {wrong[0]}")
+    after = look(params)
+    if after.fingerprint() != before.fingerprint():
+        raise RefusedError("somebody works on the machine: files changed while they were compared")
+    return {
+        "files": before.files,
+        "bytes": before.bytes,
+        "compared": len(lines),
+        "manifest_sha256": hashlib.sha256(
+            os.fsencode("".join(sorted(lines, key=os.fsencode)))
+        ).hexdigest(),
+        "fingerprint": after.fingerprint(),
+    }
+
+
+def fail(module: AnsibleModule, message: str) -> NoReturn:
+    """End the module; fail_json does not return, which its types don't say."""
+    module.fail_json(msg=message)
+    raise AssertionError
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "login": {"type": "str", "required": True},
+            "state": {
+                "type": "str",
+                "required": True,
+                "choices": ["looked", "archived", "verified", "unchanged", "forgotten"],
+            },
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "personal": {"type": "list", "elements": "str", "default": []},
+            "personal_to": {"type": "path", "default": ""},
+            "with_personal": {"type": "bool", "default": False},
+            "server": {"type": "dict"},
+            "archive": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "fingerprint": {"type": "str"},
+        },
+        required_if=[("state", "archived", ("server", "archive", "password"))],
+    )
+    params = module.params
+    handle = take_over()
+    repository = Repository(params)
+    result: dict[str, Any] = {}
+    try:
+        if params["state"] == "looked":
+            found = look(params)
+            result = {
+                "account": account(params["login"]) is not None,
+                "files": found.files,
+                "bytes": found.bytes,
+                "roots": found.roots,
+                "personal": sorted(found.personal),
+                "public_key": repository.public_key(),
+            }
+        elif params["state"] == "archived":
+            result = {"changed": True, **archive(params, repository)}
+        elif params["state"] == "verified":
+            result = verify(params, repository)
+        elif params["state"] == "unchanged":
+            result = {"unchanged": look(params).fingerprint() == params["fingerprint"]}
+        else:
+            shutil.rmtree(WORK)
+            result = {"changed": True}
+    except (RefusedError, OSError) as error:
+        fail(module, str(error))
+    os.close(handle)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

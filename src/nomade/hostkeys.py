@@ -112,6 +112,19 @@ def pin(known_hosts: Path, name: str, key: HostKey, *, dry_run: bool = False) ->
         return True
 
 
+def replace(known_hosts: Path, name: str, key: HostKey) -> bool:
+    """Pin a key in the place of all others under a name: the machine was installed anew by us."""
+    known_hosts.parent.mkdir(parents=True, exist_ok=True)
+    with files.locked(known_hosts.parent):
+        if pinned(known_hosts, name) == [key]:
+            return False
+        text = known_hosts.read_text("utf-8") if known_hosts.exists() else ""
+        kept = [line for line in text.splitlines() if not any(name in n for n, _ in _lines(line))]
+        lines = [*kept, f"{name} {key.kind} {key.blob}", ""]
+        write_atomically(known_hosts, "\n".join(lines))
+        return True
+
+
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a file so that a reader, or a crash, finds the old one or the new one."""
     path = path.resolve()

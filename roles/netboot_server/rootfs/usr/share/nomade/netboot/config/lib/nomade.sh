@@ -5,6 +5,12 @@ nomade_serial() {
     tr -d '\0' < /sys/class/dmi/id/product_serial | sed 's/[[:space:]]*$//'
 }
 
+nomade_random() { # LENGTH: letters that sit on the same keys of an AZERTY and a QWERTY keyboard
+    python3 -IS -c '
+import secrets, sys
+print("".join(secrets.choice("bcdefghjknprstuvxy") for _ in range(int(sys.argv[1]))), end="")' "$1"
+}
+
 nomade_post() { # PATH FILE: send a JSON file to the server
     curl --fail-with-body --silent --show-error --max-time 60 --retry 5 --retry-connrefused \
         --header 'Content-Type: application/json' --data-binary "@$2" "$NOMADE_URL/nomade/$1"

@@ -1,0 +1,110 @@
+"""Rebuilds as the controller sees them: what may be ordered, what is shown and kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nomade import hostkeys, rebuild
+
+AGE = "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----"
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+
+def line(**cells: str) -> dict[str, str]:
+    return {"fleet_serial_number": "5CG-1", "fleet_state": "stock", **cells}
+
+
+@pytest.mark.parametrize("state", ["recovered", "stock", "returned", "quarantined"])
+def test_what_nobody_uses_may_be_rebuilt(state: str) -> None:
+    assert rebuild.order("vb-1", line(fleet_state=state), []) == rebuild.Order("vb-1", "5CG-1", "")
+
+
+@pytest.mark.parametrize(
+    ("cells", "wipe", "why"),
+    [
+        ({"fleet_state": "assigned"}, [], "somebody's files"),
+        ({"fleet_state": "assigned"}, ["5CG-2"], "somebody's files"),
+        ({"fleet_state": "lost"}, ["5CG-1"], "is lost"),
+        ({"fleet_state": "retired"}, [], "is retired"),
+        ({"fleet_serial_number": ""}, [], "serial number"),
+        ({"fleet_serial_number": "To be filled by O.E.M."}, [], "serial number"),
+    ],
+)
+def test_what_may_not(cells: dict[str, str], wipe: list[str], why: str) -> None:
+    with pytest.raises(rebuild.RebuildError, match=why):
+        rebuild.order("vb-1", line(**cells), wipe)
+
+
+def test_an_assigned_one_may_where_its_serial_number_is_said() -> None:
+    ordered = rebuild.order("vb-1", line(fleet_state="assigned"), ["5cg1"])
+    assert ordered.wipe == "5CG-1"
+
+
+STATE = {
+    "id": "22967df44c23c3d1",
+    "asset_tag": "vb-1",
+    "serial_number": "5CG-1",
+    "state": "done",
+    "made": 1_795_537_095.0,
+    "ended": 1_795_538_000.0,
+    "stages": [
+        {"name": "taken", "at": 1_795_537_500.0},
+        {"name": "unpack", "at": 1_795_537_600.0},
+        {"name": "up", "at": 1_795_537_990.0},
+    ],
+    "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGz root@vb-1",
+    "escrow": AGE,
+    "token": "",
+}
+
+
+def test_what_is_kept_of_a_rebuild(tmp_path: Path) -> None:
+    record = json.loads(rebuild.keep(tmp_path, STATE).read_text())
+    assert record["seconds"] == 500
+    assert record["seconds_of_stages"] == {"taken": 100, "unpack": 390, "up": 10}
+    assert "escrow" not in record
+    (escrow,) = (tmp_path / "records/recovery-passphrases").iterdir()
+    assert escrow.read_text() == AGE + "\n"
+    assert escrow.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_passphrase_that_is_not_encrypted_is_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(rebuild.RebuildError, match="not come encrypted"):
+        rebuild.keep(tmp_path, {**STATE, "escrow": "bcdfg"})
+    assert not list(tmp_path.rglob("*.age"))
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({}, "vb-1: done in 500 s"),
+        ({"state": "taken"}, "vb-1: up"),
+        ({"state": "waiting", "stages": []}, "vb-1: start it from the network"),
+        ({"state": "failed", "reason": "no internal disk\n"}, "vb-1: failed: no internal disk"),
+    ],
+)
+def test_what_the_technician_reads(state: dict[str, Any], said: str) -> None:
+    assert rebuild.line({**STATE, **state}) == said
+
+
+def test_the_new_host_key_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text("# ours\nvb-1 ssh-ed25519 OLD\nvb-1 ssh-rsa OLD\nvb-11 ssh-ed25519 X\n")
+    rebuild.pin(known_hosts, STATE)
+    key = hostkeys.HostKey("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5AAAAIGz")
+    assert hostkeys.pinned(known_hosts, "vb-1") == [key]
+    assert known_hosts.read_text().startswith("# ours\nvb-11 ssh-ed25519 X\n")
+    assert hostkeys.replace(known_hosts, "vb-1", key) is False
+
+
+def test_only_the_orders_of_this_run_are_watched() -> None:
+    assert rebuild.mine([STATE], {"vb-1": STATE["id"]}) == [STATE]
+    assert rebuild.mine([STATE], {"vb-1": "another"}) == []

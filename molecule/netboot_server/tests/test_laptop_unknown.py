@@ -1,4 +1,4 @@
-"""A machine that nobody knows."""
+"""A machine that nobody knows (before test_removal takes the images away)."""
 
 from __future__ import annotations
 

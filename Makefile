@@ -12,7 +12,7 @@ SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(sort $(wildcard molecule/*/m
 # How many scenarios run side by side: what two cores carry, since part of their time they wait.
 JOBS ?= 3
 
-.PHONY: help setup test-setup demo demo-clean test lint unit scenarios faults town bench clean docs
+.PHONY: help setup test-setup demo demo-clean test lint unit scenarios faults test-rebuild town bench clean docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ scenario-%: test-setup
 
 faults: test-setup ## kill runs half-way and see the next one converge
 	@PYTEST_ADDOPTS='-k faults' scripts/scenario town
+
+test-rebuild: test-setup ## rebuild a laptop from the network in a virtual machine, Secure Boot on (40 minutes)
+	@scripts/test-rebuild
 
 bench: setup ## measure what a technician waits for, pyinfra beside it (half an hour, alone on the machine)
 	@tests/bench/bench.py

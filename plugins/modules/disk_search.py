@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.machine import LOCAL, local_mounts
 
 DOCUMENTATION = r"""
 module: disk_search
@@ -70,8 +71,7 @@ unreadable:
   returned: always
 """
 
-LOCAL = {"ext2", "ext3", "ext4", "btrfs", "xfs", "f2fs", "overlay", "zfs"}
-LOCAL |= {"vfat", "exfat", "ntfs", "ntfs3"}
+SEARCHED = LOCAL | {"ntfs", "ntfs3"}
 BLOCK = 8 << 20
 LONG_ENOUGH = 5
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -167,17 +167,6 @@ class Search:
             return self.in_stream(member)
 
 
-def roots(mounts: str = "/proc/mounts") -> list[str]:
-    """Return where local file systems are mounted, each file system once."""
-    found: dict[int, str] = {}
-    for line in Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines():
-        _, where, kind = line.split()[:3]
-        where = where.encode().decode("unicode_escape")
-        if kind in LOCAL and Path(where).is_dir():
-            found.setdefault(Path(where).stat().st_dev, where)
-    return sorted(found.values())
-
-
 def walk(root: str, skip: list[str], unreadable: list[str]) -> Iterator[tuple[str, os.stat_result]]:
     """Yield everything of one file system."""
     device = Path(root).lstat().st_dev
@@ -236,7 +225,7 @@ def search(words: list[str], skip: list[str]) -> dict[str, Any]:
     found: list[str] = []
     unreadable: list[str] = []
     count = size = 0
-    for root in roots():
+    for root in local_mounts(SEARCHED):
         for path, entry in walk(root, skip, unreadable):
             hit = look.in_name(path.rpartition("/")[2])
             try:

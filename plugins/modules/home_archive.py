@@ -8,7 +8,6 @@ import fnmatch
 import hashlib
 import json
 import os
-import pwd
 import shutil
 import stat
 import subprocess
@@ -16,9 +15,10 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, cast
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.machine import account, fail, local_mounts
 from ansible.module_utils.one_at_a_time import WORK, take_over
 
 DOCUMENTATION = r"""
@@ -109,7 +109,6 @@ manifest_sha256:
 FLEETING: tuple[str, ...]
 FLEETING = ("/proc", "/sys", "/dev", "/run", "/var/cache", "/var/log", "/var/spool", "/var/lib")
 FLEETING += ("/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
-LOCAL = {"ext2", "ext3", "ext4", "btrfs", "xfs", "f2fs", "overlay", "zfs", "vfat", "exfat"}
 # A target that is full or gone: restic itself would try again for a quarter of an hour.
 MOST_RETRIES = 10
 BLOCK = 1 << 20
@@ -138,25 +137,6 @@ class Found:
             line = f"{path}\0{s.st_mode}\0{s.st_size}\0{s.st_mtime_ns}\0{s.st_ctime_ns}\n"
             digest.update(os.fsencode(line))
         return digest.hexdigest()
-
-
-def account(login: str) -> pwd.struct_passwd | None:
-    """Return the person's account, if the machine has it."""
-    try:
-        return pwd.getpwnam(login)
-    except KeyError:
-        return None
-
-
-def local_mounts(mounts: str = "/proc/mounts") -> list[str]:
-    """Return where local file systems are mounted, each file system once."""
-    found: dict[int, str] = {}
-    for line in Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines():
-        _, where, kind = line.split()[:3]
-        where = where.encode().decode("unicode_escape")
-        if kind in LOCAL and Path(where).is_dir():
-            found.setdefault(Path(where).stat().st_dev, where)
-    return sorted(found.values())
 
 
 def owned_elsewhere(uid: int, home: str) -> list[str]:
@@ -464,12 +444,6 @@ def verify(params: dict[str, Any], repository: Repository) -> dict[str, Any]:
         ).hexdigest(),
         "fingerprint": after.fingerprint(),
     }
-
-
-def fail(module: AnsibleModule, message: str) -> NoReturn:
-    """End the module; fail_json does not return, which its types don't say."""
-    module.fail_json(msg=message)
-    raise AssertionError
 
 
 def main() -> None:

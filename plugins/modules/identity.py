@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.rootfs_files import STATE_DIR
 from ansible.module_utils.rootfs_survey import holding
 
 DOCUMENTATION = r"""
@@ -476,7 +477,7 @@ def brought(root: Path) -> List[str]:
 
 def installed(root: Path) -> List[str]:
     """Return the roles whose files are on the machine: the manifests that `rootfs` keeps."""
-    manifests = (root / "var/lib/nomade/rootfs").glob("*/manifest.json")
+    manifests = (root / STATE_DIR).glob("*/manifest.json")
     return sorted(path.parent.name for path in manifests)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import pwd
 import shutil
 import stat
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.machine import account
 from ansible.module_utils.one_at_a_time import take_over
 
 DOCUMENTATION = r"""
@@ -177,14 +177,6 @@ class Eraser:
             said = (done.stderr or done.stdout).strip().splitlines()
             raise RefusedError(f"{words[0]}: {said[-1] if said else done.returncode}")
         return done.stdout
-
-
-def account(login: str) -> pwd.struct_passwd | None:
-    """Return the person's account, if the machine has it."""
-    try:
-        return pwd.getpwnam(login)
-    except KeyError:
-        return None
 
 
 def is_local(login: str) -> bool:

@@ -9,9 +9,9 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.machine import fail
 
 DOCUMENTATION = r"""
 module: wireguard_key
@@ -177,12 +177,6 @@ def remove(path: Path, dry: bool, _interface: str | None = None) -> dict[str, ob
     if there and not dry:
         path.unlink()
     return {"changed": there, "created": False, "public_key": ""}
-
-
-def fail(module: AnsibleModule, message: str) -> NoReturn:
-    """End the module; fail_json does not return, which its types don't say."""
-    module.fail_json(msg=message)
-    raise AssertionError
 
 
 def main() -> None:

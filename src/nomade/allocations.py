@@ -21,6 +21,7 @@ from typing import Any
 
 from nomade import files
 from nomade.i18n import tr
+from nomade.places import short
 from nomade.register import FILE as REGISTER
 from nomade.register import Machine, read_register
 from nomade.table import Fault, Table, TableError, plural, read_table
@@ -154,8 +155,7 @@ def missing_message(missing: Sequence[Machine], town: Path) -> str:
     """Say which machines have no addresses, and the command that gives them some."""
     tags = ", ".join(machine.asset_tag for machine in missing[:5])
     tags += "…" if len(missing) > 5 else ""
-    town = town.relative_to(Path.cwd()) if town.is_relative_to(Path.cwd()) else town
-    command = shlex.join(["fleet", "allocate", "-i", str(town)])
+    command = shlex.join(["fleet", "allocate", "-i", short(town)])
     machines = plural(len(missing), "machine")
     return tr(
         f"{FILE}: {machines} assigned and without VPN address ({tags}); type: {command}",

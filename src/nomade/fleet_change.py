@@ -14,11 +14,11 @@ from nomade.fleet_command import (
     make_change,
     network_options,
     playbook,
-    short,
     tag_argument,
 )
 from nomade.i18n import tr
 from nomade.lifecycle import PERSON
+from nomade.places import short
 from nomade.register import FILE, ChangeError, Draft, Machine
 from nomade.table import Fault, TableError
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from nomade import allocations, files, register, town_git
 from nomade.i18n import tr
+from nomade.places import short
 from nomade.register import Draft, Edit, Machine
 from nomade.table import visible
 
@@ -116,11 +117,6 @@ def describe(machine: Machine) -> str:
 def playbook(town: Path, name: str, *words: str) -> str:
     """Return the command that runs a playbook on the town."""
     return shlex.join(["ansible-playbook", "-i", short(town), f"playbooks/{name}.yml", *words])
-
-
-def short(town: Path) -> str:
-    """Return the town's directory as one would type it here."""
-    return str(town.relative_to(Path.cwd()) if town.is_relative_to(Path.cwd()) else town)
 
 
 def _print_diff(edit: Edit) -> None:

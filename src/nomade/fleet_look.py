@@ -19,10 +19,9 @@ from nomade.fleet_command import (
     json_option,
     print_json,
     print_table,
-    short,
 )
 from nomade.i18n import tr
-from nomade.places import var_directory
+from nomade.places import short, var_directory
 from nomade.register import STATES, ChangeError, Machine
 from nomade.register_rules import bare, slug
 from nomade.table import plural, show, visible

@@ -16,11 +16,10 @@ from nomade.fleet_command import (
     make_change,
     playbook,
     print_json,
-    short,
     tag_argument,
 )
 from nomade.i18n import tr
-from nomade.places import pending_directory
+from nomade.places import pending_directory, short
 from nomade.register import ChangeError, Draft, Machine
 from nomade.register_rules import bare, is_placeholder_serial
 from nomade.table import show

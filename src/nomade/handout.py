@@ -23,6 +23,7 @@ from nomade import files, handout_look
 from nomade.handout_job import REFUSED, Job, encoded
 from nomade.handout_page import Pages, Sheet, Town
 from nomade.i18n import tr
+from nomade.places import short
 from nomade.register import slug
 
 RECORD = "made.json"
@@ -55,8 +56,7 @@ class Outcome:
 
     def summary(self) -> str:
         """Say where the sheets are."""
-        place = self.directory
-        place = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
+        place = short(self.directory)
         waves = ", ".join(self.waves)
         return tr(
             f"Sheets: {self.sheets} in {place}, each as PDF and HTML; to print: {waves}"

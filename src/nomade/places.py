@@ -7,6 +7,12 @@ from pathlib import Path
 from nomade import pending
 
 
+def short(place: Path) -> str:
+    """Return a path as one would type it here."""
+    here = Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else place)
+
+
 def var_directory(town: Path) -> Path:
     """Return var/<town> beside the directory of all towns (nomade_var_dir)."""
     town = town.resolve()

@@ -220,6 +220,13 @@ def manager(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Manager:
 
 
 @pytest.fixture
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speak English, and know of no town that a technician has chosen."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.delenv("ANSIBLE_INVENTORY", raising=False)
+
+
+@pytest.fixture
 def node() -> Callable[..., dict[str, Any]]:
     return make_node
 

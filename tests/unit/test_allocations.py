@@ -25,9 +25,7 @@ IPV4, IPV6 = "10.66.0.0/16", "fd66::/64"
 VALBOURG = Path(__file__).resolve().parents[2] / "inventories" / "valbourg"
 
 
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+pytestmark = pytest.mark.usefixtures("english")
 
 
 def write_register(town: Path, **states: str) -> None:

@@ -84,7 +84,7 @@ def test_it_looks_at_names_links_and_contents(
     (tmp_path / "file").write_text("Anne Nacarat")
     (tmp_path / "clean").write_text("nothing")
     (tmp_path / "skipped").write_text("anacarat")
-    monkeypatch.setattr(module, "roots", lambda: [str(tmp_path)])
+    monkeypatch.setattr(module, "local_mounts", lambda _kinds: [str(tmp_path)])
     said = module.search(WORDS, [str(tmp_path / "skipped")])
     assert [Path(path).name for path in sorted(said["found"])] == ["anacarat", "file", "link"]
     assert said["files"] == 2

@@ -23,10 +23,7 @@ ANNE = ["--login", "amartin", "--name", "Anne Martin"]
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.delenv("ANSIBLE_INVENTORY", raising=False)
+pytestmark = pytest.mark.usefixtures("english")
 
 
 @pytest.fixture

@@ -16,10 +16,7 @@ NETWORKS = ["--ipv4-network", "10.66.0.0/16", "--ipv6-network", "fd66::/64"]
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.delenv("ANSIBLE_INVENTORY", raising=False)
+pytestmark = pytest.mark.usefixtures("english")
 
 
 @pytest.fixture

@@ -31,10 +31,7 @@ LIST = ("asset_tag", "serial_number", "mac_address", "model", "owner_department"
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.delenv("ANSIBLE_INVENTORY", raising=False)
+pytestmark = pytest.mark.usefixtures("english")
 
 
 @pytest.fixture

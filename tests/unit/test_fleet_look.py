@@ -27,11 +27,12 @@ LINES = [
 Captured = pytest.CaptureFixture[str]
 
 
+pytestmark = pytest.mark.usefixtures("english")
+
+
 @pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.delenv("ANSIBLE_INVENTORY", raising=False)
 
 
 @pytest.fixture

@@ -47,9 +47,7 @@ SAID: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+pytestmark = pytest.mark.usefixtures("english")
 
 
 def parse(**more: Any) -> pending.Announcement:

@@ -46,9 +46,7 @@ Read = Callable[..., list[Machine]]
 Faults = Callable[..., list[str]]
 
 
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+pytestmark = pytest.mark.usefixtures("english")
 
 
 def text(*lines: dict[str, str], header: str = HEADER) -> str:

@@ -35,10 +35,7 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.delenv("ANSIBLE_INVENTORY", raising=False)
+pytestmark = pytest.mark.usefixtures("english")
 
 
 def line(tag: str, state: str, person: str = ";;;;;", note: str = "") -> str:

@@ -62,18 +62,24 @@ class Controller:
         """Write rootfs.yml."""
         (self.role / "rootfs.yml").write_text(text)
 
-    def call(self) -> dict[str, Any]:
-        """Run the plugin; return the arguments of its one module call."""
+    def act(self, changed: bool = False, **more: Any) -> tuple[dict[str, Any], Mock]:
+        """Run the plugin; return what it reports, and the module call that it may have made."""
         loader = DataLoader()
         task = SimpleNamespace(
             args=self.args, check_mode=self.check, delegate_to=self.delegate_to, async_val=0
         )
+        self.variables |= more
         templar = Templar(loader=loader, variables=self.variables)
         action = self.plugin.ActionModule(task, Mock(), Mock(), loader, templar, Mock())
-        action._execute_module = Mock(return_value={"changed": False})
-        assert action.run(task_vars=self.variables) == {"changed": False}
-        action._execute_module.assert_called_once()
-        given: dict[str, Any] = action._execute_module.call_args.kwargs
+        action._execute_module = Mock(return_value={"changed": changed})
+        return action.run(task_vars=self.variables), action._execute_module
+
+    def call(self) -> dict[str, Any]:
+        """Run the plugin; return the arguments of its one module call."""
+        result, module = self.act()
+        assert result == {"changed": False}
+        module.assert_called_once()
+        given: dict[str, Any] = module.call_args.kwargs
         assert given["module_name"] == "rootfs"
         assert given["task_vars"] is self.variables
         args: dict[str, Any] = given["module_args"]
@@ -487,19 +493,6 @@ def test_metadata_of_every_role_is_understood(plugin: ModuleType, metadata: Path
     plugin.Tree(metadata.parent.name, [tree], DataLoader())
 
 
-def act(controller: Controller, **more: Any) -> tuple[dict[str, Any], Mock]:
-    """Run the plugin; return what it reports, and the module call that it may have made."""
-    loader = DataLoader()
-    task = SimpleNamespace(
-        args=controller.args, check_mode=False, delegate_to=controller.delegate_to, async_val=0
-    )
-    variables = {**controller.variables, **more}
-    templar = Templar(loader=loader, variables=variables)
-    action = controller.plugin.ActionModule(task, Mock(), Mock(), loader, templar, Mock())
-    action._execute_module = Mock(return_value={"changed": True})
-    return action.run(task_vars=variables), action._execute_module
-
-
 def surveyed(controller: Controller) -> dict[str, str]:
     """Return what a survey says of a machine on which the tree stands."""
     payload = controller.call()["payload"]
@@ -510,12 +503,12 @@ def test_tree_that_a_survey_has_seen(controller: Controller) -> None:
     controller.file("etc/b/two")
     controller.file("etc/a/one")
     controller.file("etc/c")
-    result, module = act(controller, rootfs_holding=surveyed(controller))
+    result, module = controller.act(changed=True, rootfs_holding=surveyed(controller))
     module.assert_not_called()
     assert result["changed"] is False
     assert result["installed"] == result["restarted"] == []
     controller.file("etc/c", "new")
-    result, module = act(controller, rootfs_holding={"demo": "of before"})
+    result, module = controller.act(changed=True, rootfs_holding={"demo": "of before"})
     module.assert_called_once()
     assert result["ansible_facts"] == {"rootfs_changed": True}
 
@@ -523,7 +516,9 @@ def test_tree_that_a_survey_has_seen(controller: Controller) -> None:
 def test_survey_is_not_believed_once_something_was_changed(controller: Controller) -> None:
     controller.file("etc/a")
     known = surveyed(controller)
-    _, module = act(controller, rootfs_holding=known, ansible_facts={"rootfs_changed": True})
+    _, module = controller.act(
+        changed=True, rootfs_holding=known, ansible_facts={"rootfs_changed": True}
+    )
     module.assert_called_once()
 
 
@@ -531,9 +526,9 @@ def test_survey_of_another_machine(controller: Controller) -> None:
     controller.file("etc/a")
     known = surveyed(controller)
     controller.delegate_to = "gateway"
-    _, module = act(controller, rootfs_holding=known)
+    _, module = controller.act(changed=True, rootfs_holding=known)
     module.assert_called_once()
     controller.delegate_to = None
     controller.args["root"] = "/srv/image"
-    _, module = act(controller, rootfs_holding=known)
+    _, module = controller.act(changed=True, rootfs_holding=known)
     module.assert_called_once()

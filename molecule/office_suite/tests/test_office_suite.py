@@ -405,7 +405,7 @@ def test_the_same_macros_under_another_policy(
         ask("debian12", ("open", [f"{HOME}/received.odt", f"{HOME}/signed.odt"]))
     finally:
         root("debian12", f"mv /root/nomade.xcd {place}")
-    listed = person("debian12", f"ls {MARKER}* || true").split()
+    listed = person("debian12", f"find {HOME} -path '{MARKER}*' | sort").split()
     assert listed == [f"{MARKER}-{macro}" for macro in runs]
 
 

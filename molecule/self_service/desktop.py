@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import json
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,14 +58,14 @@ def told(depth: int, node: Any) -> dict[str, Any]:
 
 
 def tree(name: str) -> list[dict[str, Any]]:
-    """Return the tree of an application."""
-    top = application(name)
-    if top is None:
-        return []
-    try:
-        return [told(depth, node) for depth, node in walk(top)]
-    except GLib.Error:  # it changed, or is gone, while it was read
-        return []
+    """Return the tree of an application, as it stands still; nothing where it is gone."""
+    for _ in range(10):
+        try:
+            top = application(name)
+            return [] if top is None else [told(depth, node) for depth, node in walk(top)]
+        except GLib.Error:  # it changed, or is gone, while it was read
+            time.sleep(0.2)
+    return []
 
 
 def press(name: str, button: str) -> bool:

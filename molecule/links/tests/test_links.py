@@ -602,7 +602,8 @@ def test_taking_it_back_leaves_what_was_there(
         assert home == ""
         left = inside(laptop, "find /etc /usr /var/lib -path '*nomade*' \\( -type f -o -type l \\)"
                               " -o -path '/etc/thunderbird/*' -name 'policies.json'")  # fmt: skip
-        kept = ("vpn", "nomade_check", "nomade-check", "nomade-publish", "unit-active", "sudoers")
+        kept = ("vpn", "nomade_check", "nomade-check", "checks/baseline", "nomade-publish")
+        kept += ("unit-active", "sudoers")
         assert [line for line in left.split() if not any(word in line for word in kept)] == []
         gone = {"remmina", "thunderbird", "cups", "gvfs-backends"}
         status = "dpkg-query --show --showformat '${db:Status-Abbrev}${Package}\\n'"

@@ -34,10 +34,13 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Set the passphrase where the disk still opens by itself."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        if self._low_level_execute_command(f"test -e {PREPARATION}")["rc"] != 0:
-            result["changed"] = False
+        looked = self._low_level_execute_command(f"test -e {PREPARATION}")
+        result["changed"] = looked["rc"] == 0
+        if looked["rc"] == 1:
             return result
-        result["changed"] = True
+        if looked["rc"] != 0:
+            result.update(failed=True, msg=f"{PREPARATION}: {_last_line(looked)}")
+            return result
         if self._task.check_mode:
             return result
         args = self._task.args
@@ -49,6 +52,10 @@ class ActionModule(ActionBase):
             return result
         done = self._low_level_execute_command(PROGRAM, in_data=passphrase.encode())
         if done["rc"] != 0:
-            words = (done["stderr"] or done["stdout"]).strip().splitlines()
-            result.update(failed=True, msg=f"{PROGRAM}: {words[-1] if words else '?'}")
+            result.update(failed=True, msg=f"{PROGRAM}: {_last_line(done)}")
         return result
+
+
+def _last_line(done: dict[str, Any]) -> str:
+    words = (done["stderr"] or done["stdout"]).strip().splitlines()
+    return words[-1] if words else "?"

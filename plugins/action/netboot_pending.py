@@ -4,7 +4,8 @@
   netboot_pending:
     directory: "{{ nomade_var_dir }}/pending"
 
-Runs on the netboot server. What has not the shape of an announcement is left there, and named.
+Runs on the netboot server. What has not the shape of an announcement is left there, and named by
+its file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from nomade import pending
+from nomade.register import bare
 
 
 class ActionModule(ActionBase):
@@ -39,9 +41,7 @@ class ActionModule(ActionBase):
         new, refused = 0, []
         for said in json.loads(done["stdout"]):
             try:
-                announcement = pending.parse(
-                    str(said.get("serial_number")), json.dumps(said).encode()
-                )
+                announcement = pending.parse(_file(said), json.dumps(said).encode())
             except pending.PendingError as error:
                 refused.append(str(error))
                 continue
@@ -51,3 +51,11 @@ class ActionModule(ActionBase):
                     pending.write(directory, announcement)
         result.update(changed=new > 0, new=new, refused=refused)
         return result
+
+
+def _file(said: dict[str, Any]) -> str:
+    """Return where the server keeps it: by what it says, which may be anything."""
+    macs = said.get("mac_addresses")
+    first = macs[0] if isinstance(macs, list) and macs else ""
+    key = bare(str(said.get("serial_number") or "")) or bare(str(first))
+    return f"/var/lib/nomade-netboot/pending/{key}.json"

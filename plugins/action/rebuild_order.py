@@ -4,8 +4,9 @@
   rebuild_order:
     asset: "{{ asset | default('') }}"      # one, or several with commas
     wipe: "{{ wipe | default('') }}"        # serial numbers: erase whatever their disks hold
+    watch: "{{ watch is defined }}"         # order nothing, watch what has been ordered
 
-The result's `orders` is a list of {asset, serial, wipe}.
+The result's `orders` is a list of {asset, serial, wipe}, its `assets` all asset tags.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from nomade import enrolment, rebuild
@@ -25,7 +27,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS = frozenset({"asset", "wipe"})
+    _VALID_ARGS = frozenset({"asset", "watch", "wipe"})
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
@@ -50,12 +52,14 @@ class ActionModule(ActionBase):
                 town = variables["hostvars"][hosts[0]].get("inventory_dir") if hosts else None
                 where = Path(str(town or "inventories/<town>"))
                 raise rebuild.RebuildError(enrolment.not_in_register(unknown[0], where))
-            orders = [rebuild.order(tag, variables["hostvars"][tag], wipe) for tag in assets]
+            watch = boolean(self._task.args.get("watch", False))
+            orders = [] if watch else rebuild.orders(assets, variables["hostvars"], wipe)
         except rebuild.RebuildError as error:
             result.update(failed=True, msg=str(error))
             return result
-        result["orders"] = [order.as_dict() for order in orders]
+        result.update(assets=assets, orders=[order.as_dict() for order in orders])
         return result
 
     def _words(self, name: str) -> list[str]:
-        return [w.strip() for w in str(self._task.args.get(name) or "").split(",") if w.strip()]
+        words = str(self._task.args.get(name) or "").split(",")
+        return list(dict.fromkeys(word.strip() for word in words if word.strip()))

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from nomade.register import bare, is_placeholder_serial
 # Nothing of these comes back to the town's network.
 GONE = ("lost", "retired")
 ENDED = ("done", "failed", "cancelled", "expired")
+# Seconds of a rebuild, until one of this day has shown how long it takes here.
+USUAL_SECONDS = 900
+AGE = "-----BEGIN AGE ENCRYPTED FILE-----"
 
 
 class RebuildError(Exception):
@@ -73,6 +78,24 @@ def order(asset: str, machine: Mapping[str, Any], wipe: Sequence[str]) -> Order:
     return Order(asset, serial, serial if wiped else "")
 
 
+def orders(
+    assets: Sequence[str], machines: Mapping[str, Mapping[str, Any]], wipe: Sequence[str]
+) -> list[Order]:
+    """Return the orders for machines of the register, or raise RebuildError and order none."""
+    made = [order(asset, machines[asset], wipe) for asset in assets]
+    known = {bare(one.serial) for one in made}
+    if strange := [serial for serial in wipe if bare(serial) not in known]:
+        raise RebuildError(
+            tr(
+                f"wipe names {strange[0]}, which is the serial number of none of "
+                f"{', '.join(assets)}: nothing was ordered; compare it with the register",
+                f"wipe nomme {strange[0]}, qui n'est le numéro de série d'aucune de "
+                f"{', '.join(assets)} : rien n'a été commandé ; comparez avec le registre",
+            )
+        )
+    return made
+
+
 def line(state: Mapping[str, Any]) -> str:
     """Return what a technician reads of one order."""
     stages = state.get("stages") or []
@@ -97,43 +120,101 @@ def seconds(state: Mapping[str, Any]) -> int:
 
 def durations(state: Mapping[str, Any]) -> dict[str, int]:
     """Return the seconds of each stage."""
-    stages = state.get("stages") or []
-    ends = [*(stage["at"] for stage in stages[1:]), state.get("ended", 0)]
+    stages = [*(state.get("stages") or []), {"at": state.get("ended", 0)}]
     return {
-        str(stage["name"]): round(float(end) - float(stage["at"]))
-        for stage, end in zip(stages, ends, strict=True)
+        str(stage["name"]): round(float(following["at"]) - float(stage["at"]))
+        for stage, following in pairwise(stages)
     }
 
 
-def keep(town: Path, state: Mapping[str, Any]) -> Path:
-    """Keep an order that has ended in the town's records, and its recovery passphrase encrypted."""
-    asset = str(state["asset_tag"])
+def keep(town: Path, state: Mapping[str, Any], who: str) -> Path:
+    """Keep an order that has ended in the town's records, and its recovery passphrase encrypted.
+
+    A rebuild whose passphrase could not be kept is recorded as failed, then RebuildError says so.
+    """
+    asset, fault = str(state["asset_tag"]), _fault(state)
     began = datetime.datetime.fromtimestamp(float(state["made"]), datetime.UTC).astimezone()
     name = f"{asset}-{began:%Y%m%dT%H%M%S}"
-    if escrow := str(state.get("escrow") or ""):
-        if not escrow.startswith("-----BEGIN AGE ENCRYPTED FILE-----"):
-            raise RebuildError(
-                tr(
-                    f"{asset}: its recovery passphrase did not come encrypted: rebuild it again",
-                    f"{asset} : sa phrase de secours n'est pas arrivée chiffrée : reconstruisez-la",
-                )
-            )
+    escrow = str(state.get("escrow") or "")
+    if escrow and not fault:
         place = town / "records/recovery-passphrases"
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         files.replace(place / f"{name}.age", escrow.strip().encode() + b"\n", 0o600)
     kept = {key: value for key, value in state.items() if key not in ("escrow", "token")}
-    record = {**kept, "seconds": seconds(state), "seconds_of_stages": durations(state)}
+    if fault:
+        kept |= {"state": "failed", "reason": fault}
+    times = {"seconds": seconds(state), "seconds_of_stages": durations(state)}
     path = town / "records/rebuilds" / f"{name}.json"
-    hostkeys.write_atomically(path, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps({**kept, "who": who, **times}, ensure_ascii=False, indent=2)
+    hostkeys.write_atomically(path, text + "\n")
+    if fault:
+        raise RebuildError(fault)
     return path
+
+
+def _fault(state: Mapping[str, Any]) -> str:
+    """Return why a rebuilt machine is of no use to the town, or nothing."""
+    asset, escrow = str(state["asset_tag"]), str(state.get("escrow") or "")
+    if escrow and not escrow.startswith(AGE):
+        return tr(
+            f"{asset}: its recovery passphrase did not come encrypted: rebuild it again",
+            f"{asset} : sa phrase de secours n'est pas arrivée chiffrée : reconstruisez-la",
+        )
+    if state["state"] == "done" and not escrow:
+        return tr(
+            f"{asset}: its recovery passphrase did not come: rebuild it again",
+            f"{asset} : sa phrase de secours n'est pas arrivée : reconstruisez-la",
+        )
+    if state["state"] == "done" and len(str(state.get("host_key", "")).split()) < 2:
+        return tr(
+            f"{asset}: its host key did not come: rebuild it again",
+            f"{asset} : sa clé d'hôte n'est pas arrivée : reconstruisez-la",
+        )
+    return ""
 
 
 def pin(known_hosts: Path, state: Mapping[str, Any]) -> None:
     """Pin the host key that the machine made while it was rebuilt; its former one is forgotten."""
-    kind, blob = str(state.get("host_key", "")).split()[:2]
+    kind, blob = str(state["host_key"]).split()[:2]
     hostkeys.replace(known_hosts, str(state["asset_tag"]), hostkeys.HostKey(kind, blob))
 
 
-def mine(states: Iterable[Mapping[str, Any]], ids: Mapping[str, str]) -> list[Mapping[str, Any]]:
-    """Return those of the server's orders that this run made: {asset: id}."""
-    return [state for state in states if ids.get(str(state["asset_tag"])) == state["id"]]
+def mine(
+    states: Iterable[Mapping[str, Any]], ids: Mapping[str, str]
+) -> dict[str, Mapping[str, Any]]:
+    """Return those of the server's orders that this run watches, by asset tag: {asset: id}.
+
+    Where no id is known it is the machine's newest order.
+    """
+    found = {}
+    for state in sorted(states, key=lambda state: float(state["made"])):
+        asset = str(state["asset_tag"])
+        if asset in ids and ids[asset] in ("", state["id"]):
+            found[asset] = state
+    return found
+
+
+def summary(
+    states: Iterable[Mapping[str, Any]], watched: Mapping[str, Mapping[str, Any]], total: int
+) -> str:
+    """Return how many of a run's machines are done, and when the running ones probably will be.
+
+    How long a rebuild takes here, all of the server's orders of this day say.
+    """
+    took = sorted(seconds(state) for state in states if state["state"] == "done")
+    usual = took[len(took) // 2] if took else USUAL_SECONDS
+    done = sum(state["state"] == "done" for state in watched.values())
+    failed = sum(state["state"] in ENDED for state in watched.values()) - done
+    failed += total - len(watched)  # replaced by others' orders
+    text = tr(f"{done} of {total}", f"{done} sur {total}")
+    text += tr(f", {failed} failed", f", échec : {failed}") if failed else ""
+    begun = [
+        float(state["stages"][0]["at"])
+        for state in watched.values()
+        if state["state"] in ("taken", "installed")
+    ]
+    if begun:
+        end = time.localtime(max(max(begun) + usual, time.time() + 30))
+        clock = time.strftime("%H:%M", end)
+        text += tr(f", done by {clock}", f", fini vers {clock}")
+    return text

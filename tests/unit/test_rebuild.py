@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_an_assigned_one_may_where_its_serial_number_is_said() -> None:
     assert ordered.wipe == "5CG-1"
 
 
-STATE = {
+STATE: dict[str, Any] = {
     "id": "22967df44c23c3d1",
     "asset_tag": "vb-1",
     "serial_number": "5CG-1",
@@ -65,8 +66,8 @@ STATE = {
 
 
 def test_what_is_kept_of_a_rebuild(tmp_path: Path) -> None:
-    record = json.loads(rebuild.keep(tmp_path, STATE).read_text())
-    assert record["seconds"] == 500
+    record = json.loads(rebuild.keep(tmp_path, STATE, "anne@mairie").read_text())
+    assert (record["who"], record["state"], record["seconds"]) == ("anne@mairie", "done", 500)
     assert record["seconds_of_stages"] == {"taken": 100, "unpack": 390, "up": 10}
     assert "escrow" not in record
     (escrow,) = (tmp_path / "records/recovery-passphrases").iterdir()
@@ -76,7 +77,7 @@ def test_what_is_kept_of_a_rebuild(tmp_path: Path) -> None:
 
 def test_a_passphrase_that_is_not_encrypted_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(rebuild.RebuildError, match="not come encrypted"):
-        rebuild.keep(tmp_path, {**STATE, "escrow": "bcdfg"})
+        rebuild.keep(tmp_path, {**STATE, "escrow": "bcdfg"}, "anne@mairie")
     assert not list(tmp_path.rglob("*.age"))
 
 
@@ -104,5 +105,19 @@ def test_the_new_host_key_takes_the_place_of_the_old_one(tmp_path: Path) -> None
 
 
 def test_only_the_orders_of_this_run_are_watched() -> None:
-    assert rebuild.mine([STATE], {"vb-1": STATE["id"]}) == [STATE]
-    assert rebuild.mine([STATE], {"vb-1": "another"}) == []
+    newer = {**STATE, "id": "newer", "made": 1_795_537_096.0}
+    assert rebuild.mine([newer, STATE], {"vb-1": str(STATE["id"])}) == {"vb-1": STATE}
+    assert rebuild.mine([newer, STATE], {"vb-1": "another"}) == {}
+    assert rebuild.mine([newer, STATE], {"vb-1": ""}) == {"vb-1": newer}
+    assert rebuild.mine([STATE], {"vb-2": ""}) == {}
+
+
+def test_nobody_knows_yet_how_long_a_rebuild_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: dict[str, Any] = {**STATE, "state": "taken", "stages": STATE["stages"][:1]}
+    monkeypatch.setattr(time, "time", lambda: 1_795_537_500.0)
+    clock = time.strftime("%H:%M", time.localtime(1_795_537_500 + rebuild.USUAL_SECONDS))
+    assert rebuild.summary([begun], {"vb-1": begun}, 1) == f"0 of 1, done by {clock}"
+    # one that takes longer than others is no reason to promise the past
+    monkeypatch.setattr(time, "time", lambda: 1_795_539_900.0)
+    clock = time.strftime("%H:%M", time.localtime(1_795_539_930))
+    assert rebuild.summary([begun], {"vb-1": begun}, 1) == f"0 of 1, done by {clock}"

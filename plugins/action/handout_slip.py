@@ -1,4 +1,4 @@
-"""Print the slip with one person's first password. Controller only: no machine is contacted.
+"""Print the slip with one person's first secrets. Controller only: no machine is contacted.
 
 - name: Print the slip
   handout_slip:
@@ -36,10 +36,11 @@ class ActionModule(HandoutAction):
         sheet = Sheet(str(facts["asset"]), str(facts["name"]), str(facts["login"]))
         if faults := list(handout.faults_of(town, [sheet])):
             raise handout.HandoutError(faults)
-        record = Path(asked["records"]) / "first-passwords" / f"{sheet.asset}.age"
-        password = handout_slip.unseal(record, Path(asked["identity"]).expanduser())
+        password, disk = handout_slip.unseal_both(
+            Path(asked["records"]), sheet.asset, Path(asked["identity"]).expanduser()
+        )
         pages = Pages(Path(asked["templates"]), town)
-        changed = handout_slip.make(pages, sheet, password, directory, dry=dry)
+        changed = handout_slip.make(pages, sheet, password, directory, disk=disk, dry=dry)
         path = directory / f"{sheet.asset}.pdf"
         Display().display(
             tr(

@@ -465,6 +465,13 @@ def interrupted(root: Path) -> List[str]:
     return left
 
 
+def disk_passphrase(root: Path) -> str:
+    """Say of a machine rebuilt from the network whether its disk has its person's passphrase."""
+    if not (root / "usr/lib/nomade/disk-passphrase").exists():
+        return ""
+    return "wanted" if (root / "boot/nomade-preparation.key").exists() else "set"
+
+
 def packages(root: Path) -> List[str]:
     """Return the names of the packages that are installed and configured."""
     return sorted(set(INSTALLED.findall(read(root / "var/lib/dpkg/status"))))
@@ -508,6 +515,7 @@ def survey(root: Path, params: Json) -> Json:
         brought=brought(root),
         installed=installed(root),
         interrupted=interrupted(root),
+        disk_passphrase=disk_passphrase(root),
         packages=packages(root),
         rootfs=holding(root),
         accounts=where_accounts_live(root, params["accounts"]),

@@ -121,7 +121,7 @@ class Pages:
             links=False,
         )
 
-    def slip(self, sheet: Sheet, password: str) -> str:
-        """Return the slip with a person's first password."""
+    def slip(self, sheet: Sheet, password: str, disk: str = "") -> str:
+        """Return the slip with a first password, and the passphrase of the disk if it has one."""
         title = f"{self.town.name} · {sheet.asset}"
-        return self._render("slip.html.j2", title, sheet=sheet, password=password)
+        return self._render("slip.html.j2", title, sheet=sheet, password=password, disk=disk)

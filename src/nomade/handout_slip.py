@@ -1,7 +1,7 @@
-"""The slip with a person's first password: opened, set and written without leaving a trace.
+"""The slip with a person's first password and the passphrase of their disk.
 
-The password exists in this process's memory and in the PDF, which only its owner may read. It is in
-no argument, no log and no file beside it.
+Opened, set and written without leaving a trace: they exist in this process's memory and in the PDF,
+which only its owner may read. They are in no argument, no log and no file beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class SlipError(Exception):
 
 
 def unseal(record: Path, identity: Path) -> str:
-    """Return the first password that a record holds, by the town's private key."""
+    """Return what a record holds, by the town's private key."""
     asset = record.stem
     if not record.is_file():
         if record.with_suffix(".changed").is_file():
@@ -75,9 +75,26 @@ def unseal(record: Path, identity: Path) -> str:
     return age.stdout.decode()
 
 
-def make(pages: Pages, sheet: Sheet, password: str, directory: Path, *, dry: bool = False) -> bool:
+def unseal_both(records: Path, asset: str, identity: Path) -> tuple[str, str]:
+    """Return the first password and the passphrase of the disk; a machine may have one of them."""
+    first = records / "first-passwords" / f"{asset}.age"
+    disk = records / "disk-passphrases" / f"{asset}.age"
+    opens_disk = unseal(disk, identity) if disk.is_file() else ""
+    password = "" if opens_disk and not first.is_file() else unseal(first, identity)
+    return password, opens_disk
+
+
+def make(
+    pages: Pages,
+    sheet: Sheet,
+    password: str,
+    directory: Path,
+    *,
+    disk: str = "",
+    dry: bool = False,
+) -> bool:
     """Write the slip, and say whether it was not there as it is now."""
-    document = handout_pdf.lay_out(pages.slip(sheet, password))
+    document = handout_pdf.lay_out(pages.slip(sheet, password, disk))
     if len(document.pages) != 1:
         raise SlipError(
             tr(

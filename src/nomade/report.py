@@ -43,6 +43,7 @@ HEADINGS: dict[str, tuple[str, str]] = {
     "vpn_gateway": ("Gateway", "Passerelle"),
     "package_cache": ("Packages", "Paquets"),
     "backup_server": ("Archives", "Archives"),
+    "netboot_server": ("Netboot", "Netboot"),
 }
 # What calls for somebody's attention, worst first.
 BAD = ("failed", "skipped", "waiting", "unproven", "absent")

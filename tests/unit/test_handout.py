@@ -446,6 +446,23 @@ def test_a_slip_is_one_page_for_one_pair_of_eyes(keys: Path, tmp_path: Path) -> 
     assert "20lettres,aucunchiffre" in said
 
 
+def test_a_slip_has_what_opens_the_disk_of_a_rebuilt_machine(keys: Path, tmp_path: Path) -> None:
+    first, disk = sealed.generate(), sealed.generate()
+    records, asset, identity = tmp_path / "records", LONG.asset, keys / "town.age"
+    sealed.seal(disk, keys / "town.age.pub", records / f"disk-passphrases/{asset}.age")
+    # a first password that was replaced leaves the passphrase alone
+    assert handout_slip.unseal_both(records, asset, identity) == ("", disk)
+    sealed.seal(first, keys / "town.age.pub", records / f"first-passwords/{asset}.age")
+    assert handout_slip.unseal_both(records, asset, identity) == (first, disk)
+    pages = Pages(TEMPLATES, TOWN)
+    for number, (password, shown) in enumerate([(first, [disk, first]), ("", [disk])]):
+        slips = tmp_path / str(number)
+        assert handout_slip.make(pages, LONG, password, slips, disk=disk)
+        (slip,) = slips.iterdir()
+        said = squeezed(text_of(slip))
+        assert [secret for secret in (disk, first) if secret in said] == shown
+
+
 def test_a_slip_says_why_it_is_refused(keys: Path, tmp_path: Path) -> None:
     record = tmp_path / "vb-0001.age"
     for expected in ("equip.yml for this machine first", "has replaced the first password"):

@@ -107,3 +107,18 @@ def test_what_nomade_has_brought(identity: ModuleType, machine: Path) -> None:
     records.mkdir(parents=True)
     (records / "office_suite").write_text("hello\n")
     assert identity.brought(machine) == ["office_suite"]
+
+
+def test_whether_the_disk_of_a_rebuilt_machine_has_its_passphrase(
+    identity: ModuleType, machine: Path
+) -> None:
+    assert identity.disk_passphrase(machine) == ""
+    program, key = (
+        machine / path for path in ("usr/lib/nomade/disk-passphrase", "boot/nomade-preparation.key")
+    )
+    for file in (program, key):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    assert identity.disk_passphrase(machine) == "wanted"
+    key.unlink()
+    assert identity.disk_passphrase(machine) == "set"

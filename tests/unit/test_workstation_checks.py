@@ -431,3 +431,17 @@ def test_first_password(machine: Machine) -> None:
     assert check() == ("WARNING", "changed=0")
     machine.write("etc/shadow", f"{ME}:$y$own:20000:0:99999:7:::")
     assert check() == ("OK", "changed=1")
+
+
+# --- the disk of a rebuilt machine -------------------------------------------------------------
+
+
+def test_a_disk_that_opens_by_itself(machine: Machine) -> None:
+    key = machine.write("boot/nomade-preparation.key")
+    status, text = said(checks.passphrase(machine.root))
+    assert (status, text) == (
+        "CRITICAL",
+        "the disk opens by itself: whoever steals the machine reads it",
+    )
+    key.unlink()
+    assert checks.passphrase(machine.root).status == "OK"

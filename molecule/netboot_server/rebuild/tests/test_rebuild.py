@@ -1,10 +1,11 @@
-"""The first days of a laptop that nobody knows: it says what it is, is left alone, then rebuilt.
+"""The life of a laptop that nobody knows: left alone, rebuilt, equipped, returned, rebuilt again.
 
 The tests go on from one another, as the machine does. Each prints how long its stages took.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -17,16 +18,14 @@ import pytest
 
 RUN = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
-TOWN = RUN / "town"
+TOWN = RUN / "inventories/town"
 SERIAL = "5CG9X042RB"
 LAPTOP = "/var/lib/laptops/rebuilt"
 DISK = f"{LAPTOP}/disk.raw"
 LUKS = "/dev/disk/by-partlabel/nomade-luks"
-FLEET = (
-    "asset_tag;serial_number;mac_address;model;owner_department;state;assignee_login;"
-    "assignee_name;assignee_email;department;extension;wave;management_address\n"
-    f"vb-0042;{SERIAL};;;Voirie;recovered;;;;;;;\n"
-)
+# how long a LUKS2 header with its key slots is, at most what is looked at (LUKS2 specification)
+HEADER = 32 << 20
+PERSON = "anacarat"
 
 testinfra_hosts = ["bench"]
 
@@ -41,41 +40,41 @@ def bench(machine):
     return machine("bench")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def town():
-    """A town that has this laptop in its register, and the netboot server."""
-    for folder in ("keys/technicians", "group_vars/all"):
-        (TOWN / folder).mkdir(parents=True, exist_ok=True)
-    (TOWN / "fleet.csv").write_text(FLEET)
-    (TOWN / "known_hosts").write_text((RUN / "known_hosts").read_text())
-    (TOWN / "keys/town.age.pub").write_text((RUN / "town.age.pub").read_text())
-    key = RUN / "id_ed25519"
-    (TOWN / "keys/technicians/demo.pub").write_text(key.with_suffix(".pub").read_text())
-    (TOWN / "group_vars/all/town.yml").write_text(
-        f"workstation_technicians: [demo]\nansible_ssh_private_key_file: {key}\n"
+def play(name, *arguments):
+    """Run a playbook as a technician does."""
+    return subprocess.run(
+        ["ansible-playbook", f"playbooks/{name}.yml", "-i", str(TOWN), *arguments],
+        cwd=PROJECT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    (TOWN / "servers.yml").write_text(
-        "servers: {children: {netboot_servers: {hosts: {server: {ansible_host: 10.166.0.2}}}}}\n"
-    )
-    return TOWN
 
 
 @pytest.fixture(scope="module")
 def rebuild():
-    """rebuild("-e", "wipe=...") runs the playbook as a technician does."""
+    """rebuild("-e", "wipe=...") runs the playbook."""
 
     def run(*arguments):
-        command = ["ansible-playbook", "playbooks/rebuild.yml", "-i", str(TOWN)]
-        return subprocess.run(
-            [*command, "-e", "asset=vb-0042", *arguments],
-            cwd=PROJECT,
-            env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return play("rebuild", "-e", "asset=vb-0042", *arguments)
 
     return run
+
+
+def cells():
+    """The laptop's line of the register."""
+    with (TOWN / "fleet.csv").open(newline="") as stream:
+        return next(csv.DictReader(stream, delimiter=";"))
+
+
+def fleet(*words):
+    subprocess.run(["fleet", words[0], "-i", str(TOWN), *words[1:]], check=True)
+
+
+def report(name):
+    (machine,) = json.loads((RUN / f"var/town/{name}.json").read_text())["machines"]
+    return machine
 
 
 def start(bench):
@@ -174,11 +173,16 @@ def test_ordered_it_becomes_a_machine_of_the_town(bench, server, rebuild):
     done = rebuild("-e", f"wipe={SERIAL}")
     print(done.stdout, done.stderr)
     assert done.returncode == 0, screen(bench)[-6000:]
-    print(f"power on to a machine that can be entered: {time.monotonic() - begun:.0f} s")
-    record = json.loads(sorted((TOWN / "records/rebuilds").iterdir())[-1].read_text())
+    record = last_record()
     print("seconds of its stages:", record["seconds_of_stages"])
+    print(f"power on to enrolled: {time.monotonic() - begun:.0f} s")
     assert record["state"] == "done"
     assert ssh(record["address"], "hostname").stdout.strip() == "vb-0042"
+    assert cells()["state"] == "stock"
+    # the account for its keyboard, and what the machine is, as for one that was adopted
+    assert (TOWN / "records/console-passwords/vb-0042.age").exists()
+    enrolled = json.loads((TOWN / "records/enrolments/vb-0042.json").read_text())
+    assert enrolled["fit"], enrolled
 
 
 def last_record():
@@ -218,28 +222,6 @@ def test_the_key_that_the_installer_logged_opens_nothing():
     assert len(json.loads(slots)["keyslots"]) == 2  # recovery and preparation
 
 
-def test_the_persons_passphrase_takes_the_place_of_the_key_that_opens_it_by_itself(rebuild):
-    address = last_record()["address"]
-    command = ["ansible", "vb-0042", "-i", str(TOWN), "-e", f"ansible_host={address}"]
-    command += ["--become", "-m", "disk_passphrase"]
-    task = {
-        "recipient": str(TOWN / "keys/town.age.pub"),
-        "record": str(TOWN / "records/disk-passphrases/vb-0042.age"),
-    }
-    for word in ("CHANGED", "SUCCESS"):  # the second time it is left alone
-        done = subprocess.run(
-            [*command, "-a", json.dumps(task)],
-            cwd=PROJECT,
-            env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert word in done.stdout
-    assert ssh(address, "sudo sh -c 'ls /boot/nomade-preparation*'").stdout == ""
-
-
 def opened(record):
     return subprocess.run(
         ["age", "--decrypt", "--identity", RUN / "town.key", record],
@@ -248,7 +230,28 @@ def opened(record):
     ).stdout.decode()
 
 
-def test_started_again_from_the_network_it_asks_for_the_passphrase(bench):
+def test_equipped_for_somebody_its_disk_asks_for_a_passphrase(bench):
+    who = ("--login", PERSON, "--name", "Anne Nacarat", "--email", f"{PERSON}@example.org")
+    fleet("assign", "vb-0042", *who, "--department", "Voirie")
+    text = (TOWN / "fleet.csv").read_text().rstrip("\n")
+    (TOWN / "fleet.csv").write_text(f"{text}{last_record()['address']}\n")
+    begun = time.monotonic()
+    done = play("equip")
+    print(done.stdout[-3000:])
+    print(f"equip: {time.monotonic() - begun:.0f} s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report("equip")["capabilities"] == {"workstation": "ok", "vpn_client": "ok"}
+    address = cells()["management_address"]
+    assert ssh(address, "sudo sh -c 'ls /boot/nomade-preparation*'").stdout == ""
+    # its check sees it if one day the disk opens by itself again
+    asked = "sudo sh -c '%s; LC_ALL=fr_FR.UTF-8 nomade-check --check {}'".format("passphrase")
+    red = ssh(address, asked % "touch /boot/nomade-preparation.key").stdout
+    assert "s'ouvre tout seul" in red
+    assert "equip.yml" in red
+    assert "s'ouvre tout seul" not in ssh(address, asked % "rm /boot/nomade-preparation.key").stdout
+
+
+def test_started_again_from_the_network_it_asks_for_it_and_is_well(bench):
     stop(bench)
     begun = start(bench)
     wait(bench, "GRUB", lambda: "vb-0042 starts from its disk" in screen(bench), 120)
@@ -261,4 +264,67 @@ def test_started_again_from_the_network_it_asks_for_the_passphrase(bench):
     bench.check_output("sudo python3 -c %s %s %s", say, f"{LAPTOP}/serial.sock", typed)
     wait(bench, "login", lambda: "login:" in screen(bench), 400)
     print(f"power on to login from its own disk: {time.monotonic() - begun:.0f} s")
+    done = play("check", "--limit", "vb-0042")
+    print(done.stdout[-2000:])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report("check")["capabilities"] == {"workstation": "ok", "vpn_client": "ok"}
+
+
+def header(bench, name):
+    """Copy the head of the encrypted partition into a file of its own."""
+    table = json.loads(bench.check_output("sudo sfdisk --json %s", DISK))["partitiontable"]
+    part = next(p for p in table["partitions"] if p["name"] == "nomade-luks")
+    where = f"skip={part['start']} count={HEADER // 512}"
+    bench.check_output(f"sudo dd if={DISK} of={LAPTOP}/{name} bs=512 {where} status=none")
+    return f"{LAPTOP}/{name}"
+
+
+def opens(bench, head, passphrase):
+    said = "import sys; sys.stdout.write(sys.argv[1])"
+    command = f"python3 -c %s %s | sudo cryptsetup open --test-passphrase --key-file - {head}"
+    return bench.run(command, said, passphrase).rc == 0
+
+
+def test_returned_by_method_rebuild_no_passphrase_opens_it(bench):
+    address = cells()["management_address"]
+    made = f"sudo -u {PERSON} sh -c 'echo \"le budget\" > ~{PERSON}/budget.txt; sync'"
+    assert ssh(address, made).returncode == 0
+    person = opened(TOWN / "records/disk-passphrases/vb-0042.age")
+    (sealed,) = (TOWN / "records/recovery-passphrases").iterdir()
+    recovery = opened(sealed)
+    before = header(bench, "before")
+    assert opens(bench, before, person)
+    assert opens(bench, before, recovery)
+
+    begun = time.monotonic()
+    done = play("return", "-e", "asset=vb-0042", "-e", f"erase={SERIAL}")
+    print(done.stdout[-3000:])
+    print(f"return: {time.monotonic() - begun:.0f} s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rebuild" in done.stdout
+    stop(bench)
+    after = header(bench, "after")
+    assert not opens(bench, after, person)
+    assert not opens(bench, after, recovery)
+    assert bench.run(f"sudo cryptsetup isLuks {after}").rc != 0
+    # nor does a copy of the header begin anywhere else (GRUB's modules have the word in them, too)
+    magic = r"LUKS\xba\xbe|SKUL\xba\xbe"
+    search = f"sudo env LC_ALL=C grep --text --only-matching --byte-offset -P '{magic}' {DISK}"
+    offsets = [int(line.split(":")[0]) for line in bench.run(search).stdout.splitlines() if line]
+    assert [offset for offset in offsets if offset % 512 == 0] == []
+    assert cells()["state"] == "stock"
+    assert cells()["assignee_login"] == ""
+
+
+def test_it_is_rebuilt_over_its_old_disk_without_a_word(bench, rebuild):
+    begun = start(bench)
+    done = rebuild("-e", "watch=yes")
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, screen(bench)[-6000:]
+    print("seconds of its stages:", last_record()["seconds_of_stages"])
+    print(f"power on to enrolled: {time.monotonic() - begun:.0f} s")
+    address = last_record()["address"]
+    assert ssh(address, "hostname").stdout.strip() == "vb-0042"
+    assert ssh(address, f"id {PERSON}").returncode != 0
+    assert cells()["state"] == "stock"
     stop(bench)

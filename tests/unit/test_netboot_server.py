@@ -267,3 +267,16 @@ def test_a_foreign_disk_is_refused_unless_it_may_be_wiped(found: dict[str, Any])
 def test_no_disk_is_said(devices: list[dict[str, Any]]) -> None:
     with pytest.raises(disk.RefusedError, match="no internal disk"):
         disk.judge({"blockdevices": devices}, wipe=True)
+
+
+# --- a stick ----------------------------------------------------------------------------------
+
+
+def test_a_stick_asks_the_server_and_else_starts_what_lies_on_it(store: Any) -> None:
+    text = store.stick()
+    asked, own = text.split("set root=$nomade_stick\n")
+    assert 'if net_bootp; then source "(tftp,10.20.8.2)/grub/grub.cfg"; fi' in asked
+    assert "linux ($root)/images/20261124/vmlinuz root=live:http://10.20.8.2/images/2026" in own
+    assert "FAI_ACTION=install" in own
+    (store.images_root / "current").unlink()
+    assert "the server has no images yet" in store.stick()

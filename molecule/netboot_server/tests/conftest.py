@@ -35,10 +35,11 @@ def laptop(bench, name):
     """laptop(serial, until) starts one; returns what its screen shows when a pattern is there."""
     started = []
 
-    def start(serial, until, seconds=120):
+    def start(serial, until, seconds=120, stick="", card=""):
         unit = re.sub(r"[^a-z0-9]", "", serial.lower())[-8:]
         started.append(unit)
-        bench.check_output(f"sudo laptop {unit} {LEGS[name]} {serial} 512")
+        with_it = f"{stick} {card}" if stick else ""
+        bench.check_output(f"sudo laptop {unit} {LEGS[name]} {serial} 512 {with_it}")
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             screen = bench.check_output(
@@ -72,6 +73,6 @@ def netboot(host):
     return lambda arguments: host.run(f"sudo nomade-netboot {arguments}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_address(name):
     return ADDRESSES[name]

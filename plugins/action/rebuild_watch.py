@@ -9,7 +9,8 @@
 
 Each change is a line on the screen, and each end a record: the host key is pinned, the recovery
 passphrase kept as it came, encrypted. The result's `addresses` are of those that have started, its
-`failures` say of each other machine why: one that fails doesn't keep the others waiting.
+`failures` say of each other machine why: one that fails doesn't keep the others waiting. Its
+`sent_bytes` are what the server has sent meanwhile.
 """
 
 from __future__ import annotations
@@ -47,10 +48,12 @@ class ActionModule(ActionBase):
         shown: dict[str, str] = {}
         kept: dict[str, Mapping[str, Any]] = {}
         failures: dict[str, str] = {}
+        rate = rebuild.Rate()
         while True:
-            states = self._states(ids)
+            states, sent = self._states(ids)
+            rate.add(time.monotonic(), sent)
             mine = rebuild.mine(states, ids)
-            summary = rebuild.summary(states, mine, len(ids))
+            summary = rebuild.summary(states, mine, len(ids), rate.now)
             for asset, state in mine.items():
                 self._show(shown, asset, rebuild.line(state), summary)
                 if state["state"] in rebuild.ENDED and asset not in kept:
@@ -68,6 +71,7 @@ class ActionModule(ActionBase):
             addresses={asset: state["address"] for asset, state in started.items()},
             stages={asset: rebuild.durations(state) for asset, state in kept.items()},
             failures=failures,
+            sent_bytes=rate.total,
         )
         return result
 
@@ -87,7 +91,7 @@ class ActionModule(ActionBase):
             return f"{state['asset_tag']}: {error.filename}: {error.strerror}"
         return ""
 
-    def _states(self, ids: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _states(self, ids: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
         why = ""
         for attempt in range(TRIES):
             if attempt:
@@ -96,8 +100,8 @@ class ActionModule(ActionBase):
             try:
                 done = self._low_level_execute_command("/usr/sbin/nomade-netboot status --json")
                 if done["rc"] == 0:
-                    orders: list[dict[str, Any]] = json.loads(done["stdout"])["orders"]
-                    return orders
+                    said = json.loads(done["stdout"])
+                    return said["orders"], int(said.get("sent_bytes", 0))
                 why = _last_line(done["stderr"] or done["stdout"])
             except (AnsibleConnectionFailure, ValueError) as error:
                 why = _last_line(str(error))

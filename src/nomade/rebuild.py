@@ -194,10 +194,34 @@ def mine(
     return found
 
 
+class Rate:
+    """How fast the server sends, from what its network card has counted at several moments."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.total = 0
+        self.now = 0.0  # bytes a second, between the last two looks
+        self._last: tuple[float, int] | None = None
+
+    def add(self, moment: float, counted: int) -> None:
+        """Look once more; a counter that began again with the server counts from nothing."""
+        if self._last:
+            before, had = self._last
+            sent = counted - had if counted >= had else counted
+            self.total += sent
+            self.now = sent / (moment - before) if moment > before else 0.0
+        self._last = moment, counted
+
+
 def summary(
-    states: Iterable[Mapping[str, Any]], watched: Mapping[str, Mapping[str, Any]], total: int
+    states: Iterable[Mapping[str, Any]],
+    watched: Mapping[str, Mapping[str, Any]],
+    total: int,
+    rate: float = 0.0,
 ) -> str:
     """Return how many of a run's machines are done, and when the running ones probably will be.
+
+    `rate` is how fast the server sends, in bytes a second.
 
     How long a rebuild takes here, all of the server's orders of this day say.
     """
@@ -217,4 +241,6 @@ def summary(
         end = time.localtime(max(max(begun) + usual, time.time() + 30))
         clock = time.strftime("%H:%M", end)
         text += tr(f", done by {clock}", f", fini vers {clock}")
+        megabytes = f"{rate / 1e6:.1f}"
+        text += tr(f", {megabytes} MB/s", f", {megabytes.replace('.', ',')} Mo/s") if rate else ""
     return text

@@ -121,3 +121,10 @@ def test_nobody_knows_yet_how_long_a_rebuild_takes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(time, "time", lambda: 1_795_539_900.0)
     clock = time.strftime("%H:%M", time.localtime(1_795_539_930))
     assert rebuild.summary([begun], {"vb-1": begun}, 1) == f"0 of 1, done by {clock}"
+
+
+def test_how_fast_the_server_sends_also_after_it_began_again() -> None:
+    rate = rebuild.Rate()
+    for moment, counted in ((0, 700), (10, 1700), (20, 500)):
+        rate.add(moment, counted)
+    assert (rate.total, rate.now) == (1500, 50.0)

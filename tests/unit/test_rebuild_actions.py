@@ -209,7 +209,7 @@ class Watch:
 
     def told(self, *orders: dict[str, Any]) -> Watch:
         """Let the server answer so, next."""
-        self.action.answer(stdout=json.dumps({"orders": list(orders), "summary": ""}))
+        self.action.answer(stdout=json.dumps({"orders": list(orders), "sent_bytes": 5}))
         return self
 
     def run(self, check: bool = False) -> dict[str, Any]:
@@ -283,6 +283,18 @@ def test_forty_at_once(watch: Watch, screen: list[str], monkeypatch: pytest.Monk
     assert f"vb-40: unpack  (38 of 40, done by {end})" in screen
     assert screen[-1] == "vb-40: done in 300 s  (40 of 40)"
     assert len(watch.escrows()) == 40
+
+
+def test_how_fast_it_is_sent(
+    watch: Watch, screen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", itertools.count(0, 10).__next__)
+    watch.of(1)
+    for sent, state in ((1000, "waiting"), (410_001_000, "taken"), (500_000_000, "done")):
+        answer = {"orders": [order(1, state)], "sent_bytes": sent}
+        watch.action.answer(stdout=json.dumps(answer))
+    assert watch.run()["sent_bytes"] == 499_999_000
+    assert [line.endswith(", 41.0 MB/s)") for line in screen] == [False, True, False]
 
 
 def test_the_summary_in_french(

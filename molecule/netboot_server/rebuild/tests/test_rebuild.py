@@ -65,7 +65,8 @@ def rebuild():
 def cells():
     """The laptop's line of the register."""
     with (TOWN / "fleet.csv").open(newline="") as stream:
-        return next(csv.DictReader(stream, delimiter=";"))
+        lines = csv.DictReader(stream, delimiter=";")
+        return next(line for line in lines if line["asset_tag"] == "vb-0042")
 
 
 def fleet(*words):
@@ -153,6 +154,14 @@ def test_an_unknown_machine_says_what_it_is_and_stays_as_it_was(bench, server, f
     assert "Secure boot enabled" in text or "Kernel is locked down" in text
     stop(bench)
     assert digest(bench) == foreign_disk
+
+
+def test_the_technician_types_only_its_asset_tag():
+    done = play("pending")
+    assert done.returncode == 0, done.stdout + done.stderr
+    fleet("add", "vb-0042")
+    assert (cells()["serial_number"], cells()["state"]) == (SERIAL, "recovered")
+    assert cells()["mac_address"]
 
 
 def test_ordered_without_leave_to_wipe_it_refuses(bench, server, foreign_disk, rebuild):

@@ -1,4 +1,4 @@
-"""A USB stick that starts what the network starts, with Secure Boot (before test_removal takes the images away)."""
+"""A USB stick that starts what the network starts, before test_removal takes the images away."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ The names are built from syllables, the addresses are those reserved for documen
 same seed makes the same town, so that the files in inventories/valbourg can be made again:
 
     python tests/generate_valbourg.py inventories/valbourg
+
+With a number of machines behind it, it makes a town of that size, for measurements.
 """
 
 # ruff: noqa: SIM905 (lists of words as quoted words would fill pages)
@@ -93,9 +95,10 @@ MODELS = (  # model, serial number's prefix, letters and digits after it
 UNTOLD_SERIALS = ("To be filled by O.E.M.", "Default string", "", "System Serial Number")
 
 
-def main(town: Path) -> None:
+def main(town: Path, machines: int = PILOTS + NEW + sum(OTHER_STATES.values())) -> None:
     """Write the register and the allocations into the directory."""
-    lines = list(_machines(random.Random(SEED)))  # noqa: S311 (a town, not a secret)
+    new = machines - PILOTS - sum(OTHER_STATES.values())
+    lines = list(_machines(random.Random(SEED), new))  # noqa: S311 (a town, not a secret)
     (town / ALLOCATIONS).unlink(missing_ok=True)
     gone = [line | {"state": "stock"} for line in lines if line["state"] in {"returned", "lost"}]
     steps = ((BEFORE, gone), (PILOTS_EQUIPPED, lines[:PILOTS]), (CRISIS, lines))
@@ -115,10 +118,10 @@ def _write(path: Path, lines: list[dict[str, str]]) -> None:
         writer.writerows(lines)
 
 
-def _machines(rng: random.Random) -> Iterator[dict[str, str]]:
+def _machines(rng: random.Random, new: int) -> Iterator[dict[str, str]]:
     """Yield the pilots' machines, the new ones, then those of every other state."""
     people = _people(rng)
-    states = ["assigned"] * (PILOTS + NEW)
+    states = ["assigned"] * (PILOTS + new)
     states += [state for state, count in OTHER_STATES.items() for _ in range(count)]
     # a person whose laptop was lost or came back has another one by now
     replaced: list[dict[str, str]] = []
@@ -128,12 +131,12 @@ def _machines(rng: random.Random) -> Iterator[dict[str, str]]:
         if number <= PILOTS:
             person = next(people)
             line |= person | {"owner_department": person["department"], "wave": "1"}
-        elif number <= PILOTS + NEW:
-            wave = NEW_WAVES[(number - PILOTS - 1) * len(NEW_WAVES) // NEW]
+        elif number <= PILOTS + new:
+            wave = NEW_WAVES[(number - PILOTS - 1) * len(NEW_WAVES) // new]
             line |= next(people) | {"owner_department": owner, "wave": str(wave)}
             if wave == NEW_WAVES[0]:
                 # on the bench today: no tunnel yet, an address of the town hall's network
-                line["management_address"] = f"10.20.40.{number}"
+                line["management_address"] = f"10.20.{40 + number // 256}.{number % 256}"
         else:
             line["owner_department"] = owner
             if state in {"returned", "lost"}:
@@ -148,8 +151,9 @@ def _hardware(rng: random.Random, number: int) -> dict[str, str]:
     serial = prefix + "".join(rng.choice("0123456789BCDFGHJKLMNPQRSTVWXZ") for _ in range(length))
     if number % 23 == 0:
         serial = UNTOLD_SERIALS[number // 23 % len(UNTOLD_SERIALS)]
-    # RFC 7042 keeps 00-00-5E-00-53 for documentation; Windows' tools write hyphens, Linux colons
-    mac = f"00:00:5e:00:53:{number:02x}"
+    # RFC 7042 keeps 00-00-5E-00-53 for documentation (a bigger town takes what follows); Windows'
+    # tools write hyphens, Linux colons
+    mac = f"00:00:5e:00:{0x53 + number // 256:02x}:{number % 256:02x}"
     if rng.random() < 0.4:
         mac = mac.upper().replace(":", "-")
     return {"serial_number": serial, "mac_address": mac, "model": model}
@@ -199,4 +203,4 @@ def _ascii(name: str) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -8,6 +8,7 @@ of it one after the other; docs/bench.md says what each line means and what was 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import re
@@ -28,6 +29,11 @@ TOWN = VAR / "inventories/bench"
 RIG = VAR / "rig"
 PODMAN = str(ROOT / "rig/podman")
 PYINFRA = VAR / "venv/bin/pyinfra"
+# A town of each size, by its number of machines: Valbourg's 150 people have 186.
+BIG = VAR / "inventories/big"
+MACHINES = (186, 2000)
+# Bytes of a home, by the laptop that comes back with it.
+HOMES = {"bench-1": 100 * 1000**2, "bench-2": 1000**3}
 LAPTOPS = [f"bench-{number}" for number in range(1, 9)]
 READY = "localhost/nomade-bench:packages"
 APT = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes"]
@@ -40,6 +46,9 @@ TARGETS = {
     "second_run_seconds_per_further_machine": 4,
     "noop_vs_pyinfra_ratio": 1.5,
 }
+
+
+type Figures = Iterator[tuple[str, float | dict[str, float]]]
 
 
 class BenchError(Exception):
@@ -100,6 +109,11 @@ def inside(machine: str, *command: str) -> str:
 def median(times: int, measure: Callable[[int], float]) -> float:
     """Measure several times and return the value in the middle."""
     return statistics.median(measure(number) for number in range(times))
+
+
+def again(times: int, *command: str | Path) -> float:
+    """Run a command several times and return the seconds in the middle."""
+    return median(times, lambda _: run(Path(command[0]).name, *command)[0])
 
 
 # --- the town ------------------------------------------------------------------------------------
@@ -267,8 +281,45 @@ def pyinfra(log: str, *limit: str) -> float:
 # --- the measurements ----------------------------------------------------------------------------
 
 
-def measure(times: int) -> Iterator[tuple[str, float | dict[str, float]]]:
-    """Yield each figure as soon as it is known."""
+def inventory(times: int) -> Figures:
+    """Yield how long it takes to read a register, by Ansible and by fleet."""
+    for size in MACHINES:
+        say(f"The register of {size} machines")
+        shutil.rmtree(BIG, ignore_errors=True)
+        shutil.copytree(ROOT / "inventories/valbourg", BIG)
+        run("generate", sys.executable, ROOT / "tests/generate_valbourg.py", BIG, str(size))
+        yield f"inventory_seconds_{size}", again(times, "ansible-inventory", "-i", BIG, "--list")
+        yield f"fleet_list_seconds_{size}", again(times, "fleet", "list", "-i", BIG)
+
+
+def rebuild() -> Figures:
+    """Yield what the last `make test-rebuild` has left of a rebuild."""
+    left = ROOT / "var/rebuild.json"
+    if not left.exists():
+        say("No figures of a rebuild: make test-rebuild leaves them")
+        return
+    told = json.loads(left.read_text("utf-8"))
+    say("A rebuild in the emulator, of the last make test-rebuild")
+    for name in ("seconds", "bytes", "seconds_of_stages"):
+        yield f"rebuild_{name}", told[name]
+
+
+def returns() -> Figures:
+    """Yield how long it takes to take a laptop back, by what its person has left."""
+    people = csv.DictReader((TOWN / "fleet.csv").read_text("utf-8").splitlines(), delimiter=";")
+    logins = {line["asset_tag"]: line["assignee_login"] for line in people}
+    for asset, size in HOMES.items():
+        say(f"{asset} comes back with {size / 1e6:g} MB")
+        files = f"split --bytes=4MB --suffix-length=4 - /home/{logins[asset]}/photo-"
+        inside(asset, "sh", "-c", f"head --bytes={size} /dev/urandom | {files}")
+        inside(asset, "chown", "--recursive", logins[asset], f"/home/{logins[asset]}")
+        confirmed = ("-e", f"asset={asset}", "-e", f"erase={asset}", "-e", "return_method=clean")
+        seconds, _ = playbook(f"return-{asset}", "return", *confirmed)
+        yield f"return_seconds_{size // 1000**2}_mb", seconds
+
+
+def measure(times: int) -> Figures:
+    """Yield each figure of the town as soon as it is known."""
     empty = from_outside()
     say("A first laptop, from an empty package cache")
     playbook("first", "equip", "--limit=bench-1")
@@ -313,6 +364,25 @@ def measure(times: int) -> Iterator[tuple[str, float | dict[str, float]]]:
     sheets = len(list((ROOT / "var/valbourg/handout").glob("vb-*.pdf")))
     yield "sheets", sheets
     yield "sheets_per_second", sheets / seconds
+    yield from returns()
+
+
+def returns_alone() -> Figures:
+    """Equip what is to come back, and take it back."""
+    say("Two laptops are equipped")
+    playbook("equip-two", "equip", f"--limit={','.join(HOMES)}")
+    yield from returns()
+
+
+def everything(only: str, times: int, keep: bool) -> Figures:
+    """Yield all figures, or those of one part."""
+    if only in ("", "inventory"):
+        yield from inventory(times)
+    if only in ("", "rebuild"):
+        yield from rebuild()
+    if only in ("", "returns"):
+        with machines(keep):
+            yield from measure(times) if not only else returns_alone()
 
 
 @contextmanager
@@ -343,14 +413,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--times", type=int, default=3, help="runs behind each median (default: 3)")
     parser.add_argument("--keep", action="store_true", help="leave the machines running")
+    parser.add_argument(
+        "--only",
+        choices=("inventory", "rebuild", "returns"),
+        default="",
+        help="one part, and the other figures as they were",
+    )
     options = parser.parse_args()
+    kept = ROOT / "var/bench.json"
     found: dict[str, Any] = {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
+    if options.only and kept.exists():
+        found = json.loads(kept.read_text("utf-8"))
     try:
-        with machines(options.keep):
-            for name, value in measure(options.times):
-                found[name] = value
-                print(line(name, value), flush=True)
-                (ROOT / "var/bench.json").write_text(json.dumps(found, indent=1) + "\n")
+        for name, value in everything(options.only, options.times, options.keep):
+            found[name] = value
+            print(line(name, value), flush=True)
+            kept.write_text(json.dumps(found, indent=1) + "\n")
     except BenchError as error:
         print(f"The benchmark ended early: {error}", file=sys.stderr)
         return 1

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from town import RUN, Machine, Started, Town, podman, quoted
+from town import RUN, Done, Machine, Started, Town, podman, quoted
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Person:
 ANNE = Person("anacarat", "Anne Nacarat")
 BASILE = Person("bsinople", "Basile Sinople")
 CLAIRE = Person("cgarance", "Claire Garance")
+DORA = Person("dpervenche", "Dora Pervenche")
+STICK = "/media/stick"
 
 
 class Journal:
@@ -62,6 +65,30 @@ class Journal:
         return dict(done[-1])
 
     @property
+    def attempts(self) -> list[str]:
+        """Return the archives that were begun."""
+        return [e["name"] for e in self.events if e["event"] == "attempt"]
+
+    @property
+    def killed(self) -> dict[str, str]:
+        """Return the runs that ended within a step, each with the step."""
+        found: dict[str, str] = {}
+        for event in self.events:
+            if event["event"] == "begun" and event["step"] != "removing":
+                found[event["run"]] = event["step"]
+            elif event["event"] in ("done", "refused"):
+                found.pop(event["run"], None)
+        return found
+
+    @property
+    def text(self) -> str:
+        """Return what the certificate on paper says."""
+        pdf = str(self.path.with_suffix(".pdf"))
+        command = ["pdftotext", pdf, "-"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return " ".join(done.stdout.split())
+
+    @property
     def certificate(self) -> dict[str, Any]:
         """Return the certificate."""
         found: dict[str, Any] = json.loads(self.path.with_suffix(".json").read_text("utf-8"))
@@ -90,6 +117,11 @@ class Life:
         found = json.loads(self.fleet("show", asset, "--json"))
         return str(found["state"])
 
+    def line(self, asset: str) -> str:
+        """Return a machine's line of the register, without waiting for a program."""
+        lines = (self.town.directory / "fleet.csv").read_text("utf-8").splitlines()
+        return next(line for line in lines if line.startswith(f"{asset};"))
+
     def returning(self, asset: str, *arguments: str, **variables: object) -> Started:
         """Begin a return."""
         serial = f"VB-LIFE-00{asset[-2:]}"
@@ -97,23 +129,31 @@ class Life:
             "return", *arguments, **{"asset": asset, "erase": serial, **variables}
         )
 
-    def kill_at(self, asset: str, event: str, step: str) -> None:
-        """Kill a return as soon as something stands in its journal."""
+    def kill_at(
+        self, asset: str, event: str, step: str, then: Callable[[], bool] | None = None
+    ) -> None:
+        """Kill a return as soon as something stands in its journal, and something else is so."""
         journal = Journal(asset)
         before = len(journal.events)
         run = self.returning(asset)
 
-        def reached() -> bool:
+        def has(kind: str) -> bool:
             new = journal.events[before:]
-            return any(e["event"] == event and e["step"] == step for e in new)
+            return any(e["event"] == kind and e["step"] == step for e in new)
+
+        def reached() -> bool:
+            return has(event) and (then is None or then())
 
         try:
             ends = time.monotonic() + 120
-            while not reached() and run.process.poll() is None and time.monotonic() < ends:
+            while not (found := reached()) and run.process.poll() is None:
+                assert time.monotonic() < ends
                 time.sleep(0.02)
         finally:
             run.kill()
-        assert reached(), run.log.read_text("utf-8")
+        assert found, run.log.read_text("utf-8")
+        if event == "begun":
+            assert not has("done"), f"{step} was done before it could be killed"
 
 
 @pytest.fixture(scope="session")
@@ -126,6 +166,16 @@ def life(town: Town) -> Life:
 def hall() -> Machine:
     """Return the gateway and backup server."""
     return Machine("hall")
+
+
+def sentence(done: Done) -> str:
+    """Return the one sentence with which a run stopped."""
+    assert done.code
+    lines = done.output.splitlines()
+    last = max(n for n, line in enumerate(lines) if line.startswith("fatal: "))
+    if lines[last].endswith("=> "):
+        return lines[last + 1].split("msg:", 1)[1].strip()
+    return lines[last].split("]: ", 1)[1]
 
 
 def install(machine: Machine, packages: str) -> None:

@@ -44,8 +44,7 @@ class ActionModule(ActionBase):
         )
         if not result.get("failed") and arguments.get("state") == "archived":
             # what verifying needs, and what the certificate says
-            facts = ("archive", "snapshot", "files", "bytes", "stored_bytes", "left_out")
-            more = ("handed_back", "handed_back_files")
-            result["kept"] = {name: result[name] for name in (*facts, *more) if name in result}
+            facts = ("archive", "snapshot", "files", "bytes", "stored_bytes", "left_out", "home")
+            result["kept"] = {name: result[name] for name in facts}
             result["kept"] |= {"server": arguments["server"], "sealed": sealed_text}
         return result

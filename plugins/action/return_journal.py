@@ -4,9 +4,10 @@
   return_journal:
     town: "{{ nomade_town_dir }}"
     asset: vb-017
-    event: open            # look, open; then: begin, attempt, done, undo, refuse, state
+    event: open            # look, open; then: begin, attempt, done, undo, refuse, state, method
 
-The result's `done` holds the steps that are done, each with its facts.
+The result's `done` holds the steps that are done, each with its facts. `method` is the one chosen
+last; event C(method) chooses it, and its result says in `summary` who or what has decided.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(
         {
             "asset",
+            "encrypted",
             "erase",
             "event",
             "facts",
             "message",
             "method",
             "name",
+            "rebuilds",
             "state",
             "step",
             "town",
@@ -73,6 +76,12 @@ class ActionModule(ActionBase):
             "begun": journal.begun,
             "attempts": journal.attempts,
             "machine": journal.opened["machine"],
+            "method": journal.method,
+            "method_begun": journal.method_begun,
+            "summary": tr(
+                f"{asset}: method {journal.method}: {journal.method_because}",
+                f"{asset} : méthode {journal.method} : {journal.method_because}",
+            ),
         }
 
     def _act(self, town: Path, asset: str, arguments: dict[str, Any], run: str) -> Journal:
@@ -95,7 +104,15 @@ class ActionModule(ActionBase):
             returns.unchanged(town, journal)
         if dry:
             return journal
-        if event == "begin":
+        if event == "method":
+            choice = returns.choose(
+                str(arguments["method"]),
+                journal,
+                encrypted=bool(arguments["encrypted"]),
+                rebuilds=bool(arguments["rebuilds"]),
+            )
+            journal.add("method", run, step="", method=choice.method, because=choice.because)
+        elif event == "begin":
             journal.add("begun", run, step=step)
         elif event == "done":
             journal.add("done", run, step=step, facts=dict(arguments.get("facts") or {}))

@@ -23,6 +23,13 @@ description:
   - Removes copies of headers (C(cryptsetup luksHeaderBackup)) from the file systems outside.
   - A system that runs from such a disk runs on until it is restarted, and never starts again.
 options:
+  state:
+    description:
+      - V(destroyed) destroys them. V(looked) only says in RV(encrypted) whether everything that the
+        machine writes to its own disks is encrypted, so that destroying keys is enough.
+    type: str
+    choices: [looked, destroyed]
+    default: destroyed
   devices:
     description: The devices. Default is every LUKS device that the machine has.
     type: list
@@ -44,14 +51,18 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+encrypted:
+  description: Whether all mounted file systems and swap lie on LUKS, but for C(/boot) and sticks.
+  type: bool
+  returned: V(looked)
 destroyed:
   description: The devices, each with its C(uuid), its C(version) and the C(bytes) overwritten.
   type: list
-  returned: always
+  returned: V(destroyed)
 copies:
   description: Copies of headers that were removed.
   type: list
-  returned: always
+  returned: V(destroyed)
 """
 
 MAGIC = (b"LUKS\xba\xbe", b"SKUL\xba\xbe")  # the header, and the copy that LUKS2 has of it
@@ -84,6 +95,38 @@ def encrypted() -> list[str]:
         check=False,
     )
     return sorted(done.stdout.split())
+
+
+def is_encrypted(tree: list[dict[str, Any]]) -> bool:
+    """Say whether all that the machine writes is encrypted, by lsblk's tree of its disks."""
+    found: dict[str, bool] = {}
+    for disk in tree:
+        _look_below(disk, found, below=False)
+    return bool(found) and all(found.values())
+
+
+def _look_below(node: dict[str, Any], found: dict[str, bool], *, below: bool) -> None:
+    if str(node["name"]).startswith("zram"):
+        return  # memory
+    below = below or node.get("fstype") == "crypto_LUKS"
+    for place in filter(None, node.get("mountpoints") or []):
+        # what starts the machine holds nobody's files, and a stick goes home with its owner
+        if not f"{place}/".startswith(("/boot/", "/media/", "/run/media/", "/mnt/")):
+            found[place] = below
+    for child in node.get("children") or []:
+        _look_below(child, found, below=below)
+
+
+def disks() -> list[dict[str, Any]]:
+    """Return the disks with what lies on them and where it is mounted, swap included."""
+    done = subprocess.run(
+        ["lsblk", "--json", "--output", "NAME,FSTYPE,MOUNTPOINTS"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    tree: list[dict[str, Any]] = json.loads(done.stdout or "{}").get("blockdevices", [])
+    return tree
 
 
 def remembered(path: Path = MEMORY) -> list[dict[str, Any]]:
@@ -190,11 +233,14 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
+            "state": {"type": "str", "choices": ["looked", "destroyed"], "default": "destroyed"},
             "devices": {"type": "list", "elements": "path"},
             "copies": {"type": "list", "elements": "path", "default": ["/boot"]},
         },
         supports_check_mode=True,
     )
+    if module.params["state"] == "looked":
+        module.exit_json(changed=False, encrypted=is_encrypted(disks()))
     try:
         found = remembered()
         known = [one["device"] for one in found]

@@ -40,6 +40,10 @@ options:
     type: list
     elements: str
     default: []
+  stick:
+    description: Where a stick is mounted that is not the machine's. Without a mount it is searched.
+    type: path
+    default: ""
 author: The Nomade authors
 attributes:
   check_mode:
@@ -219,13 +223,13 @@ def _is_listed(path: str, sums: Path) -> bool:
     return False
 
 
-def search(words: list[str], skip: list[str]) -> dict[str, Any]:
+def search(words: list[str], skip: list[str], stick: str = "") -> dict[str, Any]:
     """Search everything."""
     look = Search(words)
     found: list[str] = []
     unreadable: list[str] = []
     count = size = 0
-    for root in local_mounts(SEARCHED):
+    for root in (mount for mount in local_mounts(SEARCHED) if mount != stick):
         for path, entry in walk(root, skip, unreadable):
             hit = look.in_name(path.rpartition("/")[2])
             try:
@@ -251,13 +255,14 @@ def main() -> None:
             # no_log: what a module is called with goes to the journal, and there it would be found
             "words": {"type": "list", "elements": "str", "required": True, "no_log": True},
             "skip": {"type": "list", "elements": "str", "default": []},
+            "stick": {"type": "path", "default": ""},
         },
         supports_check_mode=True,
     )
     words = [word for word in module.params["words"] if len(word) > 2]
     if not words:
         module.fail_json(msg="nothing to search for: every word has fewer than three letters")
-    module.exit_json(changed=False, **search(words, module.params["skip"]))
+    module.exit_json(changed=False, **search(words, module.params["skip"], module.params["stick"]))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import json
@@ -12,11 +13,20 @@ import shutil
 import stat
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
+from ansible.module_utils.archives import (
+    RefusedError,
+    Repository,
+    here,
+    manifest_sha256,
+    output,
+    restored,
+    sha256,
+    write_private,
+)
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.machine import account, fail, local_mounts
 from ansible.module_utils.one_at_a_time import WORK, take_over
@@ -38,11 +48,12 @@ options:
   state:
     description:
       - V(looked) counts what there is, and makes the key for ssh.
+      - V(handed_back) copies the personal folders to the person's stick, and compares.
       - V(archived) makes the archive, V(verified) compares it with what there is.
       - V(unchanged) says whether what was archived is still as it was when it was compared.
       - V(forgotten) destroys password and key.
     type: str
-    choices: [looked, archived, verified, unchanged, forgotten]
+    choices: [looked, handed_back, archived, verified, unchanged, forgotten]
     required: true
   exclude:
     description: Names (shell patterns) that are archived nowhere below the home, such as caches.
@@ -55,7 +66,8 @@ options:
     elements: str
     default: []
   personal_to:
-    description: Where they are copied before (a mounted stick). Empty means nowhere.
+    description:
+      - Where the person's stick is mounted, for V(handed_back); what it holds is nowhere archived.
     type: path
     default: ""
   with_personal:
@@ -109,13 +121,7 @@ manifest_sha256:
 FLEETING: tuple[str, ...]
 FLEETING = ("/proc", "/sys", "/dev", "/run", "/var/cache", "/var/log", "/var/spool", "/var/lib")
 FLEETING += ("/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
-# A target that is full or gone: restic itself would try again for a quarter of an hour.
-MOST_RETRIES = 10
-BLOCK = 1 << 20
-
-
-class RefusedError(Exception):
-    """Why it can't be, in one sentence."""
+STICKS = ("/media/", "/run/media/")
 
 
 @dataclass
@@ -125,6 +131,7 @@ class Found:
     roots: list[str] = field(default_factory=list)  # paths given to restic
     excluded: list[str] = field(default_factory=list)
     personal: list[str] = field(default_factory=list)
+    home: str = ""
     files: int = 0
     bytes: int = 0
     entries: dict[str, os.stat_result] = field(default_factory=dict)
@@ -139,11 +146,16 @@ class Found:
         return digest.hexdigest()
 
 
-def owned_elsewhere(uid: int, home: str) -> list[str]:
-    """Return the person's files outside their home that somebody may want to keep."""
+def owned_elsewhere(uid: int, home: str, personal_to: str = "") -> list[str]:
+    """Return the person's files outside their home that somebody may want to keep.
+
+    What is on a stick goes home with its owner: it is not the machine's.
+    """
     found: list[str] = []
     for mount in local_mounts():
-        if mount == home or mount.startswith((f"{home}/", *(f"{top}/" for top in FLEETING))):
+        if mount in (home, personal_to) or mount.startswith((f"{home}/", *STICKS)):
+            continue
+        if mount.startswith(tuple(f"{top}/" for top in FLEETING)):
             continue
         left_out = [word for path in (home, *FLEETING) for word in ("-path", path, "-o")][:-1]
         # find(1), because this is every file of the disk
@@ -174,11 +186,11 @@ def look(params: dict[str, Any]) -> Found:
     found = Found()
     login = params["login"]
     entry = account(login)
-    home = entry.pw_dir if entry else f"/home/{login}"
+    home = found.home = entry.pw_dir if entry else f"/home/{login}"
     mail = Path("/var/mail", login)
     roots = [home] if Path(home).is_dir() else []
     roots += [str(mail)] if mail.is_file() and mail.stat().st_size else []
-    roots += owned_elsewhere(entry.pw_uid, home) if entry else []
+    roots += owned_elsewhere(entry.pw_uid, home, params["personal_to"]) if entry else []
     for root in roots:
         found.roots.append(root)
         _take(found, root)
@@ -230,105 +242,13 @@ def _unreadable(error: OSError) -> None:
     )
 
 
-# -- restic -----------------------------------------------------------------------------------
-
-
-def output(running: subprocess.Popen[bytes]) -> IO[bytes]:
-    """Return what a program prints, to be read."""
-    return cast("IO[bytes]", running.stdout)
-
-
-class Repository:
-    """An archive at the backup server, through an ssh key of its own."""
-
-    def __init__(self, params: dict[str, Any], work: Path = WORK) -> None:
-        """Write down how to get there."""
-        self.work, self.server = work, params["server"] or {}
-        self.password = work / "password"
-        self.key = work / "id_ed25519"
-
-    def public_key(self) -> str:
-        """Return the public half of the key for ssh, made here where there is none."""
-        if not self.key.exists():
-            subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "nomade", "-f", self.key],
-                check=True,
-            )
-        return self.key.with_suffix(".pub").read_text(encoding="ascii").strip()
-
-    def options(self) -> list[str]:
-        """Return restic's options: rclone at the other end, ssh in between."""
-        names = self.work / "known_hosts"
-        lines = [f"archive {key}\n" for key in self.server["host_keys"]]
-        names.write_text("".join(lines), encoding="ascii")
-        ssh = [
-            *("ssh", "-F", "/dev/null", "-i", str(self.key), "-p", str(self.server["port"])),
-            *("-o", f"UserKnownHostsFile={names}", "-o", "HostKeyAlias=archive"),
-            *("-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"),
-            *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
-            *("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"),
-            f"{self.server['user']}@{self.server['host']}",
-        ]
-        return [
-            *("--repo", "rclone:archive", "--no-cache"),
-            *("--password-file", str(self.password)),
-            *("--option", f"rclone.program={' '.join(ssh)}", "--option", "rclone.args=restic"),
-        ]
-
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start restic."""
-        try:
-            return subprocess.Popen(
-                ["restic", *self.options(), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=(self.work / "said").open("wb"),
-                close_fds=False,  # the lock goes along
-                env={"PATH": os.environ["PATH"], "HOME": str(self.work), "LC_ALL": "C.UTF-8"},
-            )
-        except FileNotFoundError:
-            raise RefusedError("restic is not installed on this machine") from None
-
-    def said(self) -> list[str]:
-        """Return what restic has complained about."""
-        text = (self.work / "said").read_text(encoding="utf-8", errors="replace")
-        return [line.strip() for line in text.splitlines() if line.strip()]
-
-    def watch(self, running: subprocess.Popen[bytes]) -> bytes:
-        """Read restic's output to its end; end it where it would go on trying for ever."""
-        last = b""
-        for line in output(running):
-            last = line if line.strip() else last
-            if sum("retrying after" in said for said in self.said()) >= MOST_RETRIES:
-                running.kill()
-                break
-        if running.wait() != 0:
-            raise RefusedError(self.why())
-        return last
-
-    def why(self) -> str:
-        """Return what went wrong, as the server or else restic said it."""
-        said = self.said()
-        for mark in ("ERROR :", "Fatal:", "ssh:", "error", "retrying after"):
-            for line in said:
-                if mark in line:
-                    return line.rsplit(mark, 1)[-1].strip(" :") if mark[0] in "EF" else line
-        return said[-1] if said else "restic ended without a word"
-
-    def call(self, *words: str) -> bytes:
-        """Run restic to its end and return the last line of its output."""
-        return self.watch(self.start(*words))
-
-
 def archive(params: dict[str, Any], repository: Repository) -> dict[str, Any]:
     """Make the archive."""
     found = look(params)
-    moved = hand_back(found, params) if params["personal_to"] else {}
     write_private(repository.password, params["password"] + "\n")
     sources, excluded = repository.work / "sources", repository.work / "excluded"
     write_private(sources, "".join(f"{root}\0" for root in found.roots))
-    left_out = found.excluded + ([] if params["with_personal"] else found.personal)
-    write_private(excluded, "".join(f"{literal(path)}\n" for path in left_out))
+    write_private(excluded, "".join(f"{literal(path)}\n" for path in left_out(found, params)))
     repository.call("init")
     answer = repository.call(
         *("backup", "--json", "--one-file-system", "--host", params["archive"]),
@@ -341,9 +261,14 @@ def archive(params: dict[str, Any], repository: Repository) -> dict[str, Any]:
         "files": found.files,
         "bytes": found.bytes,
         "stored_bytes": summary["data_added"],
-        "left_out": sorted(left_out),
-        **moved,
+        "left_out": left_out(found, params),
+        "home": found.home,
     }
+
+
+def left_out(found: Found, params: dict[str, Any]) -> list[str]:
+    """Return what is not archived."""
+    return sorted(found.excluded + ([] if params["with_personal"] else found.personal))
 
 
 def literal(path: str) -> str:
@@ -352,60 +277,38 @@ def literal(path: str) -> str:
     return escaped.replace("$", "$$")
 
 
-def write_private(path: Path, content: str) -> None:
-    """Write a file for root alone."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(os.fsencode(content))
-
-
-def hand_back(found: Found, params: dict[str, Any]) -> dict[str, Any]:
+def hand_back(found: Found, personal_to: str) -> dict[str, Any]:
     """Copy the person's own folders to their stick, and compare."""
-    target = Path(params["personal_to"])
-    homes = {Path(root).lstat().st_dev for root in found.roots}
-    if not target.is_dir() or target.stat().st_dev in homes:
+    target = Path(personal_to)
+    ours = {Path(path).lstat().st_dev for path in ("/", *found.roots)}
+    if not target.is_dir() or target.stat().st_dev in ours:
         raise RefusedError(
             f"{target} is on the disk that will be erased: mount the person's stick there first"
         )
     count = 0
     for folder in found.personal:
-        copy = target / Path(folder).name
-        shutil.copytree(folder, copy, symlinks=True, dirs_exist_ok=True)
-        for one in Path(folder).rglob("*"):
-            if one.is_file() and not one.is_symlink():
-                count += 1
-                if sha256(one) != sha256(copy / one.relative_to(folder)):
-                    raise RefusedError(f"{one} is not the same on {target}: try another stick")
+        for top, names, files in os.walk(folder, onerror=_unreadable):
+            copies = target / Path(folder).name / os.path.relpath(top, folder)
+            copies.mkdir(parents=True, exist_ok=True)
+            # a link holds nothing, and most sticks know none
+            names[:] = [name for name in names if not Path(top, name).is_symlink()]
+            for one in (Path(top, name) for name in files):
+                if one.is_file() and not one.is_symlink():
+                    count += 1
+                    copy_and_compare(one, copies / one.name)
     return {"handed_back": sorted(found.personal), "handed_back_files": count}
 
 
-def sha256(path: Path) -> str:
-    """Return the digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def here(path: Path) -> str:
-    """Return what the disk has at a path, in the words of `restored`."""
-    if path.is_symlink():
-        return f"-> {path.readlink()}"
-    return sha256(path) if path.is_file() else ""
-
-
-def restored(stream: IO[bytes]) -> Iterator[tuple[str, str]]:
-    """Yield each path of an archive as it comes back, with the digest of what is in it."""
-    links: dict[str, str] = {}
-    with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as tar:
-        for member in tar:
-            path = "/" + member.name.strip("/")
-            if member.issym():
-                yield path, "-> " + member.linkname
-            elif member.islnk():
-                yield path, links["/" + member.linkname.strip("/")]
-            elif member.isreg():
-                content = tar.extractfile(member)
-                links[path] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
-                yield path, links[path]
+def copy_and_compare(one: Path, copy: Path) -> None:
+    """Copy a file, and read it back from where it was copied to rather than from memory."""
+    shutil.copyfile(one, copy)
+    with copy.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if sha256(one) != sha256(copy):
+        raise RefusedError(f"{one} is not the same on {copy}: try another stick")
+    with contextlib.suppress(OSError):  # a date is worth no refusal
+        os.utime(copy, ns=(one.stat().st_atime_ns, one.stat().st_mtime_ns))
 
 
 def verify(params: dict[str, Any], repository: Repository) -> dict[str, Any]:
@@ -439,9 +342,7 @@ def verify(params: dict[str, Any], repository: Repository) -> dict[str, Any]:
         "files": before.files,
         "bytes": before.bytes,
         "compared": len(lines),
-        "manifest_sha256": hashlib.sha256(
-            os.fsencode("".join(sorted(lines, key=os.fsencode)))
-        ).hexdigest(),
+        "manifest_sha256": manifest_sha256(lines),
         "fingerprint": after.fingerprint(),
     }
 
@@ -454,7 +355,14 @@ def main() -> None:
             "state": {
                 "type": "str",
                 "required": True,
-                "choices": ["looked", "archived", "verified", "unchanged", "forgotten"],
+                "choices": [
+                    "looked",
+                    "handed_back",
+                    "archived",
+                    "verified",
+                    "unchanged",
+                    "forgotten",
+                ],
             },
             "exclude": {"type": "list", "elements": "str", "default": []},
             "personal": {"type": "list", "elements": "str", "default": []},
@@ -480,8 +388,11 @@ def main() -> None:
                 "bytes": found.bytes,
                 "roots": found.roots,
                 "personal": sorted(found.personal),
+                "left_out": left_out(found, params),
                 "public_key": repository.public_key(),
             }
+        elif params["state"] == "handed_back":
+            result = {"changed": True, **hand_back(look(params), params["personal_to"])}
         elif params["state"] == "archived":
             result = {"changed": True, **archive(params, repository)}
         elif params["state"] == "verified":

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nomade.i18n import is_french, tr
 
 STEPS = {
+    "confirm": ("Machine reconnue", "Machine recognised"),
     "revoke": ("Accès retirés", "Access revoked"),
     "archive": ("Dossier personnel archivé", "Home archived"),
     "verify": ("Archive relue et comparée", "Archive read back and compared"),

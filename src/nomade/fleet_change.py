@@ -66,10 +66,22 @@ def swap(arguments: argparse.Namespace) -> int:
             f"{who}: {new.asset_tag} instead of {old.asset_tag}",
             f"{who} : {new.asset_tag} au lieu de {old.asset_tag}",
         )
-        made.next = [*_after(arguments.inventory, old, state), *made.next]
+        made.next = [
+            *_after(arguments.inventory, old, state),
+            *made.next,
+            *_files_back(arguments.inventory, new, state),
+        ]
         return made
 
     return make_change(arguments, plan)
+
+
+def _files_back(town: Path, new: Machine, state: str) -> list[str]:
+    """Return what brings the archive of a machine that comes back onto the new one."""
+    if state == "lost":
+        return []
+    key = f"identity=~/.config/nomade/{town.resolve().name}.age-identity"
+    return [playbook(town, "restore", "-e", f"asset={new.asset_tag}", "-e", key)]
 
 
 def _taken(arguments: argparse.Namespace, draft: Draft) -> Machine:

@@ -21,7 +21,10 @@ from nomade import files, register
 from nomade.i18n import tr
 from nomade.register import bare, is_placeholder_serial
 
-METHODS = ("clean", "rebuild")
+AUTO = "auto"  # the machine itself decides between the other two
+METHODS = (AUTO, "clean", "rebuild")
+# Steps that contact the machine in each run, and change nothing anywhere.
+HARMLESS = {"confirm"}
 # What may come back; a machine that is `lost` comes back by `fleet return`, unless it never does.
 RETURNABLE = ("assigned", "returned", "quarantined")
 PERSON = ("assignee_login", "assignee_name", "assignee_email")
@@ -51,6 +54,36 @@ class Journal:
     def opened(self) -> Event:
         """Return the first line: the machine and the person as they were."""
         return self.events[0]
+
+    @property
+    def without_machine(self) -> str:
+        """Return why there is no machine, as the newest run says it."""
+        return self._newest("without_machine")
+
+    @property
+    def method(self) -> str:
+        """Return the method as it was chosen last, or what is to choose it."""
+        named = [str(event["method"]) for event in self.events if "method" in event]
+        return ([AUTO] + [method for method in named if method != AUTO])[-1]
+
+    @property
+    def method_because(self) -> str:
+        """Return who or what has chosen it."""
+        return self._newest("because")
+
+    def _newest(self, name: str) -> str:
+        return str(([""] + [event[name] for event in self.events if name in event])[-1])
+
+    @property
+    def has_done_nothing(self) -> bool:
+        """Say whether nothing was changed anywhere: no step was begun but harmless ones."""
+        return not set(self.begun) - HARMLESS
+
+    @property
+    def method_begun(self) -> str:
+        """Return the method by which something was removed already, or nothing."""
+        begun = self.begun
+        return "rebuild" if "destroy" in begun else "clean" if "removing" in begun else ""
 
     @property
     def is_closed(self) -> bool:
@@ -187,8 +220,8 @@ def refusal(order: Order, machine: register.Machine, journal: Journal | None) ->
     asset = order.asset
     if order.method not in METHODS:
         return tr(
-            f"return_method is {order.method!r}: write clean or rebuild",
-            f"return_method est {order.method!r} : écrire clean ou rebuild",
+            f"return_method is {order.method!r}: write auto, clean or rebuild",
+            f"return_method est {order.method!r} : écrire auto, clean ou rebuild",
         )
     if order.without_machine and order.without_machine not in WITHOUT:
         return tr(
@@ -223,8 +256,7 @@ def refusal(order: Order, machine: register.Machine, journal: Journal | None) ->
             f"({journal.id}) : remettre l'ancienne valeur, puis relancer ; rien de plus n'a "
             "été fait",
         )
-    elif journal.opened["method"] != order.method and {"removing", "destroy"} & set(journal.begun):
-        begun = journal.opened["method"]
+    elif (begun := journal.method_begun) and order.method not in (AUTO, begun):
         return tr(
             f"{asset}: this return began by {begun}: go on with -e return_method={begun}",
             f"{asset} : ce retour a commencé par {begun} : continuer avec -e return_method={begun}",
@@ -269,7 +301,7 @@ def is_overtaken(journal: Journal, machine: register.Machine) -> bool:
     """Say whether a run was killed after the machine became stock, and it is somebody's again."""
     return (
         "register" in journal.begun
-        and not journal.opened["without_machine"]
+        and not journal.without_machine
         and machine.state not in ("returned", "quarantined", "stock")
     )
 
@@ -283,27 +315,70 @@ def open_(town: Path, order: Order, run: str, *, dry: bool = False) -> Journal:
             write_certificate(journal, certificate(journal, town.name, "stock"))
             journal.add("closed", run, step="", verdict="stock")
         journal = None
+    if journal and journal.has_done_nothing and differing(journal, machine):
+        # the wrong machine, or a register that was wrong: whatever comes now is another return
+        if not dry:
+            journal.add("closed", run, step="", verdict="")
+        journal = None
     if refused := refusal(order, machine, journal):
         raise ReturnError(refused)
     if journal is None:
         at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         journal = Journal(folder(town, order.asset) / f"{at}.jsonl")
-    event = {
-        "step": "",
-        "method": order.method,
-        "without_machine": order.without_machine,
-        "machine": {
-            name: getattr(machine, name)
-            for name in ("asset_tag", "serial_number", "model", "state", *PERSON)
-        },
-    }
+    asked = {"step": "", "method": order.method, "without_machine": order.without_machine}
+    columns = ("asset_tag", "serial_number", "model", "state", *PERSON)
+    known = {name: getattr(machine, name) for name in columns}
     if dry:
-        journal.events = journal.events or [{"run": run, "event": "opened", **event}]
+        journal.events = journal.events or [
+            {"run": run, "event": "opened", **asked, "machine": known}
+        ]
     elif journal.events:
-        journal.add("resumed", run, step="")
+        journal.add("resumed", run, **asked)
     else:
-        journal.add("opened", run, **event)
+        journal.add("opened", run, **asked, machine=known)
     return journal
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The method, and who or what has decided it."""
+
+    method: str
+    because: str
+
+
+def choose(setting: str, journal: Journal, *, encrypted: bool, rebuilds: bool) -> Choice:
+    """Return the method: what is set or begun, or else the strongest that there can be here."""
+    if begun := journal.method_begun:
+        return Choice(
+            begun, tr("this return began by it", "ce retour a commencé par cette méthode")
+        )
+    if setting != AUTO:
+        return Choice(setting, tr("return_method says so", "return_method le dit"))
+    if not encrypted:
+        return Choice(
+            "clean",
+            tr(
+                "chosen by itself, as its disk is not encrypted",
+                "choisie d'elle-même, car son disque n'est pas chiffré",
+            ),
+        )
+    if not rebuilds:
+        return Choice(
+            "clean",
+            tr(
+                "chosen by itself, as no server of the town rebuilds machines (netboot_servers)",
+                "choisie d'elle-même, car aucun serveur de la ville ne réinstalle de machines "
+                "(netboot_servers)",
+            ),
+        )
+    return Choice(
+        "rebuild",
+        tr(
+            "chosen by itself, as its disk is encrypted and the town has a netboot server",
+            "choisie d'elle-même, car son disque est chiffré et la ville a un serveur netboot",
+        ),
+    )
 
 
 def unchanged(town: Path, journal: Journal) -> None:
@@ -334,6 +409,11 @@ def certificate(journal: Journal, town_name: str, verdict: str) -> dict[str, Any
     """Return what the certificate says; it says no more than the journal."""
     opened = journal.opened
     refused = [event for event in journal.events if event["event"] == "refused"]
+    done = [
+        event
+        for event in journal.events
+        if event["event"] == "done" and journal.done.get(event["step"]) is event["facts"]
+    ]
     return {
         "certificate": "nomade-return/1",
         "town": town_name,
@@ -341,8 +421,9 @@ def certificate(journal: Journal, town_name: str, verdict: str) -> dict[str, Any
         "serial_number": opened["machine"]["serial_number"],
         "model": opened["machine"]["model"],
         "person": {name.removeprefix("assignee_"): opened["machine"][name] for name in PERSON},
-        "method": opened["method"],
-        "without_machine": opened["without_machine"],
+        "method": "" if journal.without_machine else journal.method,
+        "method_because": journal.method_because,
+        "without_machine": journal.without_machine,
         "opened": opened["at"],
         "closed": now(),
         "verdict": verdict,
@@ -361,8 +442,8 @@ def certificate(journal: Journal, town_name: str, verdict: str) -> dict[str, Any
         ],
         "steps": [
             {"step": event["step"], "at": event["at"], "by": event["by"], "facts": event["facts"]}
-            for event in journal.events
-            if event["event"] == "done" and journal.done.get(event["step"]) is event["facts"]
+            # what is proven anew in each run stands before what was done once
+            for event in sorted(done, key=lambda event: event["step"] not in HARMLESS)
         ],
         "stops": [
             {"step": event["step"], "at": event["at"], "message": event["message"]}

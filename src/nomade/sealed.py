@@ -13,6 +13,7 @@ from pathlib import Path
 from ansible.utils.encrypt import do_encrypt
 
 from nomade import files
+from nomade.i18n import tr
 
 # Letters that sit on the same key of an AZERTY and a QWERTY keyboard (no a, m, q, w, z, and no
 # digits, which are shifted in France), without those that a reader mixes up (i, l, o): the login
@@ -72,3 +73,41 @@ def new_sealed(recipient: Path, record: Path) -> str:
     password = generate()
     seal(password, recipient, record)
     return hashed(password)
+
+
+def unseal(record: Path, identity: Path) -> str:
+    """Return what a record holds, by the town's private key. It is kept nowhere."""
+    if not identity.is_file():
+        raise SealError(
+            tr(
+                f"{identity}: the town's private key is not there; write where it is, as in"
+                " -e identity=~/.config/nomade/TOWN.age-identity",
+                f"{identity} : la clé privée de la ville n'y est pas ; écrire où elle se trouve,"
+                " comme -e identity=~/.config/nomade/VILLE.age-identity",
+            )
+        )
+    try:
+        age = subprocess.run(
+            ["age", "--decrypt", "--identity", str(identity), str(record)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise SealError(
+            tr(
+                "age is not installed on this controller; install Debian's package age",
+                "age n'est pas installé sur ce poste ; installer le paquet Debian age",
+            )
+        ) from None
+    if age.returncode != 0:
+        words = (age.stderr.decode(errors="replace").strip().splitlines() or ["?"])[0]
+        raise SealError(
+            tr(
+                f"{record}: {identity} doesn't open it ({words}); give the private key that belongs"
+                " to the town's keys/town.age.pub",
+                f"{record} : {identity} ne l'ouvre pas ({words}) ; donner la clé privée qui"
+                " correspond au keys/town.age.pub de la ville",
+            )
+        )
+    return age.stdout.decode()

@@ -89,6 +89,7 @@ def test_it_looks_at_names_links_and_contents(
     assert [Path(path).name for path in sorted(said["found"])] == ["anacarat", "file", "link"]
     assert said["files"] == 2
     assert said["unreadable"] == []
+    assert module.search(WORDS, [], str(tmp_path))["files"] == 0
 
 
 def test_a_file_as_its_package_brought_it_is_nobodys(module: ModuleType, tmp_path: Path) -> None:

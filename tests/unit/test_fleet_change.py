@@ -249,9 +249,11 @@ def test_swap(town: Path, capsys: Captured) -> None:
     assert fleet("swap", town, "vb-1", "--next", *NETWORKS) == 0
     assert f"vb-1;SN1;;HP 840;Culture;returned;{ZOE};\n" in (town / FILE).read_text()
     assert f'vb-2;SN2;;"HP; ""850""";Culture;assigned;{ZOE};=1+1\n' in (town / FILE).read_text()
-    assert capsys.readouterr().out.splitlines()[-2:] == [
+    assert capsys.readouterr().out.splitlines()[-3:] == [
         "next: ansible-playbook -i inventories/town playbooks/return.yml -e asset=vb-1",
         "next: ansible-playbook -i inventories/town playbooks/equip.yml --limit vb-2",
+        "next: ansible-playbook -i inventories/town playbooks/restore.yml -e asset=vb-2 -e "
+        "'identity=~/.config/nomade/town.age-identity'",
     ]
     # the person of a machine that is back already, who waits for another one, has one now
     assert fleet("swap", town, "vb-1", "vb-10", *NETWORKS) == 1
@@ -266,7 +268,9 @@ def test_swap_of_a_lost_machine(town: Path, capsys: Captured) -> None:
         "vb-10": "assigned",
         "vb-11": "retired",
     }
-    assert "playbooks/servers.yml\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "playbooks/servers.yml\n" in said
+    assert "restore.yml" not in said
 
 
 def test_swap_later(town: Path, capsys: Captured) -> None:

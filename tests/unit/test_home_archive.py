@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +20,7 @@ PARAMS: dict[str, Any] = {
     "exclude": [".cache", "*/Trash"],
     "personal": ["personnel", "privé *"],
     "with_personal": False,
+    "personal_to": "",
 }
 
 
@@ -38,7 +41,7 @@ def home(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         pw_dir, pw_uid = str(tmp_path), 12345
 
     monkeypatch.setattr(module, "account", lambda _login: Account)
-    monkeypatch.setattr(module, "owned_elsewhere", lambda _uid, _home: [])
+    monkeypatch.setattr(module, "owned_elsewhere", lambda _uid, _home, _stick: [])
     return tmp_path
 
 
@@ -131,8 +134,43 @@ def test_excluded_paths_are_taken_literally(module: ModuleType) -> None:
     assert module.literal("/home/a/x [1] *$HOME") == "/home/a/x \\[1\\] \\*$$HOME"
 
 
-@pytest.mark.usefixtures("home")
-def test_the_stick_must_not_be_the_disk_that_is_erased(module: ModuleType, tmp_path: Path) -> None:
-    found = module.look(PARAMS)
+def test_the_stick_must_not_be_the_disk_that_is_erased(module: ModuleType, home: Path) -> None:
     with pytest.raises(module.RefusedError, match="mount the person's stick there first"):
-        module.hand_back(found, {"personal_to": str(tmp_path)})
+        module.hand_back(module.look(PARAMS), str(home))
+
+
+def test_personal_folders_are_copied_to_the_stick_and_compared(
+    module: ModuleType, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "Personnel/photos").mkdir()
+    (home / "Personnel/photos/été.jpg").write_bytes(b"jpg")
+    (home / "Personnel/link").symlink_to("/etc/passwd")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as stick:
+        done = module.hand_back(module.look(PARAMS), stick)
+        copies = {str(p.relative_to(stick)) for p in Path(stick).rglob("*") if not p.is_dir()}
+        assert copies == {"Personnel/file", "Personnel/photos/été.jpg", "Privé été/file"}
+        assert done["handed_back_files"] == 3
+        assert [Path(path).name for path in done["handed_back"]] == ["Personnel", "Privé été"]
+
+        def copied_by_a_bad_stick(_one: Path, copy: Path) -> None:
+            copy.write_bytes(b"something else")
+
+        monkeypatch.setattr(module.shutil, "copyfile", copied_by_a_bad_stick)
+        with pytest.raises(module.RefusedError, match="try another stick"):
+            module.hand_back(module.look(PARAMS), stick)
+
+
+def test_what_a_stick_holds_is_not_the_machines(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    mounts = ["/", "/home/anacarat/x", "/media/anne/CLÉ", "/mnt/stick", "/srv", "/var/lib/x"]
+    monkeypatch.setattr(module, "local_mounts", lambda: mounts)
+
+    def run(words: list[str], **_: Any) -> Any:
+        asked.append(words[1])
+        return subprocess.CompletedProcess(words, 0, b"", b"")
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+    assert module.owned_elsewhere(1000, "/home/anacarat", "/mnt/stick") == []
+    assert asked == ["/", "/srv"]

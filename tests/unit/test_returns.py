@@ -46,7 +46,7 @@ def refused(town: Path, order: Order) -> str:
         (Order("vb-2", erase="SER-2"), "its state is stock"),
         (Order("vb-1"), "confirm by -e erase="),
         (Order("vb-1", erase="SER-3"), "is it the right machine?"),
-        (Order("vb-1", method="burn", erase="SER-1"), "write clean or rebuild"),
+        (Order("vb-1", method="burn", erase="SER-1"), "write auto, clean or rebuild"),
         (Order("vb-1", without_machine="yes"), "write stolen, lost or dead_disk"),
     ],
 )
@@ -122,6 +122,7 @@ def test_check_mode_writes_nothing(town: Path) -> None:
 @pytest.mark.parametrize("column", ["assignee_name", "assignee_login", "serial_number"])
 def test_a_register_edited_meanwhile(town: Path, column: str) -> None:
     journal = returns.open_(town, ORDER, "r")
+    journal.add("begun", "r", step="revoke")
     returns.set_state(town, "vb-1", "returned")
     returns.unchanged(town, journal)
     text = (town / "fleet.csv").read_text("utf-8")
@@ -163,6 +164,68 @@ def test_the_method_can_not_change_once_something_is_removed(town: Path) -> None
     assert returns.open_(town, other, "r").path == journal.path
     journal.add("begun", "r", step="removing")
     assert "go on with -e return_method=clean" in refused(town, other)
+
+
+def test_one_that_nothing_came_of_is_no_return(town: Path) -> None:
+    """The wrong laptop, say because the register has another one's serial number."""
+    wrong = returns.open_(town, ORDER, "r1")
+    wrong.add("begun", "r1", step="confirm")
+    wrong.add("refused", "r1", step="confirm", message="wrong machine")
+    assert returns.open_(town, ORDER, "r2").path == wrong.path
+    write(town, line().replace("SER-1", "SER-7"), line("vb-3"))
+    wrong.path.rename(wrong.path.with_name("20200101T000000Z.jsonl"))
+    new = returns.open_(town, Order("vb-1", erase="SER-7"), "r3")
+    assert [event["event"] for event in new.events] == ["opened"]
+    assert new.opened["machine"]["serial_number"] == "SER-7"
+    old = returns.read(new.path.with_name("20200101T000000Z.jsonl"))
+    assert old.is_closed
+    new.add("begun", "r3", step="revoke")
+    write(town, line().replace("SER-1", "SER-8"), line("vb-3"))
+    assert "serial_number was changed" in refused(town, Order("vb-1", erase="SER-8"))
+
+
+def test_a_machine_that_is_stolen_on_its_way_back(town: Path) -> None:
+    journal = returns.open_(town, ORDER, "r1")
+    journal.add("begun", "r1", step="revoke")
+    journal = returns.open_(town, Order("vb-1", without_machine="stolen"), "r2")
+    assert returns.certificate(journal, "V", "lost")["without_machine"] == "stolen"
+
+
+@pytest.mark.parametrize(
+    ("setting", "encrypted", "rebuilds", "begun", "method", "because"),
+    [
+        ("auto", True, True, "", "rebuild", "disk is encrypted and the town has a netboot server"),
+        ("auto", True, False, "", "clean", "no server of the town rebuilds machines"),
+        ("auto", False, True, "", "clean", "its disk is not encrypted"),
+        ("clean", True, True, "", "clean", "return_method says so"),
+        ("rebuild", False, True, "", "rebuild", "return_method says so"),
+        ("auto", True, True, "removing", "clean", "this return began by it"),
+        ("auto", False, False, "destroy", "rebuild", "this return began by it"),
+    ],
+)
+def test_the_method_and_who_has_decided(
+    town: Path,
+    setting: str,
+    *,
+    encrypted: bool,
+    rebuilds: bool,
+    begun: str,
+    method: str,
+    because: str,
+) -> None:
+    journal = returns.open_(town, ORDER, "r")
+    if begun:
+        journal.add("begun", "r", step=begun)
+    found = returns.choose(setting, journal, encrypted=encrypted, rebuilds=rebuilds)
+    assert found.method == method
+    assert because in found.because
+
+
+def test_the_certificate_names_the_method_that_was_taken(town: Path) -> None:
+    journal = returns.open_(town, Order("vb-1", "auto", "SER-1"), "r")
+    journal.add("method", "r", step="", method="rebuild", because="its disk is encrypted")
+    said = returns.certificate(journal, "V", "stock")
+    assert (said["method"], said["method_because"]) == ("rebuild", "its disk is encrypted")
 
 
 def test_the_certificate_says_what_the_journal_says(town: Path) -> None:
@@ -211,3 +274,29 @@ def test_the_certificate_on_paper(
         french and bool(without)
     )
     assert ("The person has left no file" in page) is (not french and not without)
+
+
+def test_the_certificate_tells_what_went_home_with_the_person(town: Path) -> None:
+    from nomade import certificate
+
+    journal = returns.open_(town, ORDER, "r")
+    journal.add("method", "r", step="", method="clean", because="its disk is not encrypted")
+    handed = {"handed_back": ["/home/anacarat/Perso"], "handed_back_files": 7}
+    facts = {"files": 0, "left_out": ["/home/anacarat/Perso"], **handed}
+    journal.add("done", "r", step="confirm", facts={})
+    journal.add("done", "r", step="archive", facts=facts)
+    said = returns.certificate(journal, "Valbourg", "stock")
+    page = certificate.page(said, ROOT / "playbooks/templates")
+    for words in ("/home/anacarat/Perso (7 files, compared one by one)", "Machine recognised"):
+        assert words in page
+    assert "clean : its disk is not encrypted" in page
+
+
+def test_of_a_dead_disk_nothing_is_claimed(town: Path) -> None:
+    from nomade import certificate
+
+    journal = returns.open_(town, Order("vb-1", without_machine="dead_disk"), "r")
+    said = returns.certificate(journal, "Valbourg", "quarantined")
+    page = certificate.page(said, ROOT / "playbooks/templates")
+    assert "the disk is to be destroyed by hand" in page
+    assert said["method"] == ""

@@ -130,7 +130,7 @@ def durations(state: Mapping[str, Any]) -> dict[str, int]:
 def keep(town: Path, state: Mapping[str, Any], who: str) -> Path:
     """Keep an order that has ended in the town's records, and its recovery passphrase encrypted.
 
-    A rebuild whose passphrase could not be kept is recorded as failed, then RebuildError says so.
+    The passphrase of its former disk opens nothing any more: that record goes. A rebuild whose passphrase could not be kept is recorded as failed, then RebuildError says so.
     """
     asset, fault = str(state["asset_tag"]), _fault(state)
     began = datetime.datetime.fromtimestamp(float(state["made"]), datetime.UTC).astimezone()
@@ -149,6 +149,10 @@ def keep(town: Path, state: Mapping[str, Any], who: str) -> Path:
     hostkeys.write_atomically(path, text + "\n")
     if fault:
         raise RebuildError(fault)
+    former = town / f"records/disk-passphrases/{asset}.age"
+    # one that is newer was made since: this order is looked at again
+    if state["state"] == "done" and former.exists() and former.stat().st_mtime < state["ended"]:
+        former.unlink()
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,16 @@ def test_what_is_kept_of_a_rebuild(tmp_path: Path) -> None:
     (escrow,) = (tmp_path / "records/recovery-passphrases").iterdir()
     assert escrow.read_text() == AGE + "\n"
     assert escrow.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_passphrase_of_the_former_disk_goes_and_a_newer_one_stays(tmp_path: Path) -> None:
+    record = tmp_path / "records/disk-passphrases/vb-1.age"
+    record.parent.mkdir(parents=True)
+    for seconds, stays in ((-1, False), (1, True)):
+        record.touch()
+        os.utime(record, (STATE["ended"] + seconds,) * 2)
+        rebuild.keep(tmp_path, STATE, "anne@mairie")
+        assert record.exists() is stays
 
 
 def test_a_passphrase_that_is_not_encrypted_is_not_kept(tmp_path: Path) -> None:

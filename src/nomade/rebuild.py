@@ -130,7 +130,8 @@ def durations(state: Mapping[str, Any]) -> dict[str, int]:
 def keep(town: Path, state: Mapping[str, Any], who: str) -> Path:
     """Keep an order that has ended in the town's records, and its recovery passphrase encrypted.
 
-    The passphrase of its former disk opens nothing any more: that record goes. A rebuild whose passphrase could not be kept is recorded as failed, then RebuildError says so.
+    The passphrase of its former disk opens nothing any more: that record goes. A rebuild whose
+    recovery passphrase could not be kept is recorded as failed, then RebuildError says so.
     """
     asset, fault = str(state["asset_tag"]), _fault(state)
     began = datetime.datetime.fromtimestamp(float(state["made"]), datetime.UTC).astimezone()

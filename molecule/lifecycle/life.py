@@ -130,12 +130,17 @@ class Life:
         )
 
     def kill_at(
-        self, asset: str, event: str, step: str, then: Callable[[], bool] | None = None
+        self,
+        asset: str,
+        event: str,
+        step: str,
+        then: Callable[[], bool] | None = None,
+        **variables: object,
     ) -> None:
         """Kill a return as soon as something stands in its journal, and something else is so."""
         journal = Journal(asset)
         before = len(journal.events)
-        run = self.returning(asset)
+        run = self.returning(asset, **variables)
 
         def has(kind: str) -> bool:
             new = journal.events[before:]

@@ -304,27 +304,31 @@ def test_a_person_who_kept_no_files_but_their_own(life: Life, laptop_12: Machine
     assert "mount the person's stick there first" in refused(life, **to_stick)
     assert laptop_12.holds(f"test -e /home/{DORA.login}/Perso/lettre")
     laptop_12.sh(f"mount -t tmpfs tmpfs {STICK}")
-    done = life.returning(ASSET, **to_stick).wait()
-    assert done.code == 0
-    assert life.state(ASSET) == "stock"
+    life.kill_at(ASSET, "begun", "remove", **to_stick)
     assert laptop_12.sh(f"cat {STICK}/Perso/lettre && umount {STICK}") == "lettre\n"
-    journal = Journal(ASSET)
-    facts = journal.facts("archive")
+    facts = Journal(ASSET).facts("archive")
     assert (facts["files"], facts["account"], facts["handed_back_files"]) == (0, True, 1)
-    assert "The person has left no file: nothing was archived." in journal.text
     assert not laptop_12.holds(f"id {DORA.login} || test -e /home/{DORA.login}")
 
 
-def test_a_machine_that_is_lost_and_found_and_empty_already(life: Life, laptop_12: Machine) -> None:
-    life.assign(ASSET, DORA)
-    lost = life.town.play("return", asset=ASSET, without_machine="lost")
-    assert lost.code == 0
+def test_one_that_is_lost_on_its_way_back(life: Life) -> None:
+    done = life.town.play("return", asset=ASSET, without_machine="lost")
+    assert done.code == 0
     assert life.state(ASSET) == "lost"
-    assert Journal(ASSET).certificate["verdict"] == "lost"
+    journal = Journal(ASSET)
+    assert (journal.certificate["verdict"], journal.certificate["without_machine"]) == (
+        "lost", "lost"
+    )  # fmt: skip
+    assert "what was removed before is listed, and nothing is proven" in journal.text
     assert "its state is lost" in refused(life)
+
+
+def test_found_again_it_is_empty_already(life: Life) -> None:
     life.fleet("return", ASSET)
     assert life.returning(ASSET).wait().code == 0
     assert life.state(ASSET) == "stock"
-    facts = Journal(ASSET).facts("archive")
+    journal = Journal(ASSET)
+    facts = journal.facts("archive")
     assert (facts["files"], facts["account"]) == (0, False)
-    assert Journal(ASSET).certificate["verdict"] == "stock"
+    assert journal.certificate["verdict"] == "stock"
+    assert "The person has left no file: nothing was archived." in journal.text

@@ -801,6 +801,33 @@ def test_one_capability_alone(machine: Machine, capsys: pytest.CaptureFixture[st
     assert [check["name"] for check in json.loads(capsys.readouterr().out)["checks"]] == ["disk"]
 
 
+def test_a_heavy_one_that_was_well_recently_is_not_repeated(
+    root: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, state = tmp_path / "runs", tmp_path / "state"
+    state.write_text("0")
+    root.check(f"echo run >> {runs}; exit $(cat {state})", "office", heavy=True)
+    root.check(f"echo run >> {runs}", "light")
+
+    def look(*arguments: str) -> tuple[int, list[str]]:
+        runs.write_text("")
+        code = root.main("--refresh", "--json", *arguments)
+        found = json.loads(capsys.readouterr().out)["checks"]
+        assert sorted(check["name"] for check in found) == ["light", "office"]
+        return code, runs.read_text().splitlines()
+
+    assert look("--recent", "600") == (0, ["run"] * 2)  # nothing is known yet
+    state.write_text("2")
+    assert look("--recent", "600") == (0, ["run"])
+    assert root.main("--publish") == 0  # the timer's turn leaves it there
+    assert look("--recent", "600") == (0, ["run"])
+    assert look("--recent", "0.001") == (2, ["run"] * 2)
+    assert look("--recent", "600") == (2, ["run"] * 2)  # what wasn't well is asked again
+    assert look() == (2, ["run"] * 2)
+    with pytest.raises(SystemExit):
+        root.main("--recent", "600")
+
+
 def test_without_the_heavy_ones(
     root: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,9 +29,9 @@ TOWN = VAR / "inventories/bench"
 RIG = VAR / "rig"
 PODMAN = str(ROOT / "rig/podman")
 PYINFRA = VAR / "venv/bin/pyinfra"
-# A town of each size, by its number of machines: Valbourg's 150 people have 186.
+# A town of each size, by its number of machines.
 BIG = VAR / "inventories/big"
-MACHINES = (186, 2000)
+MACHINES = (150, 2000)
 # Bytes of a home, by the laptop that comes back with it.
 HOMES = {"bench-1": 100 * 1000**2, "bench-2": 1000**3}
 LAPTOPS = [f"bench-{number}" for number in range(1, 9)]

@@ -78,6 +78,26 @@ def test_a_complete_archive_takes_no_more(host: Machine, opened: str) -> None:
     assert NAME not in host.check_output("sudo nomade-archive list")
 
 
+def test_a_lent_archive_is_read_and_not_changed(host: Machine, opened: str) -> None:
+    assert restic(host, opened, "init").rc == 0
+    assert restic(host, opened, "backup home").rc == 0
+    key = host.check_output("cat ~/k.pub").strip()
+    refused = ask(host, "lend", name=NAME, public_key=key)
+    assert "is not complete" in refused.stderr
+    assert ask(host, "seal", name=NAME, sealed="age text").rc == 0
+    assert restic(host, opened, "snapshots --no-lock").rc != 0
+    assert ask(host, "lend", name=NAME, public_key=key).rc == 0
+    got = restic(host, opened, "dump --no-lock latest /home/file | cmp - home/file")
+    assert got.rc == 0, got.stderr
+    assert restic(host, opened, "backup home").rc != 0
+    assert ask(host, "recall", name=NAME).rc == 0
+    assert restic(host, opened, "snapshots --no-lock").rc != 0
+    # a restore that was killed recalls nothing; the night does
+    assert ask(host, "lend", name=NAME, public_key=key).rc == 0
+    assert host.run("sudo nomade-archive expire").rc == 0
+    assert host.check_output("cat /etc/ssh/authorized_keys.d/nomade-archive") == ""
+
+
 def test_a_broken_attempt_is_removed(host: Machine, opened: str) -> None:
     assert opened
     assert ask(host, "close", name=NAME).rc == 0

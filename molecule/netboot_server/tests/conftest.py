@@ -18,6 +18,7 @@ POST = (
     "try: print(200, o.open(r, timeout=20).read().decode())\n"
     "except urllib.error.HTTPError as e: print(e.code, e.read().decode())"
 )
+FETCH = "import sys, urllib.request as u; u.urlretrieve(sys.argv[1], sys.argv[2])"
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,12 @@ def netboot(host):
 @pytest.fixture(scope="module")
 def server_address(name):
     return ADDRESSES[name]
+
+
+@pytest.fixture(scope="module")
+def stick(bench, name, server_address):
+    """The image of a stick, as a technician fetches it; it is in a file of the bench."""
+    place = f"/var/tmp/{name}.img"
+    url = f"http://{server_address}/stick.img"
+    bench.check_output("no_proxy=* python3 -c %s %s %s", FETCH, url, place)
+    return place

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 testinfra_hosts = ["debian12", "debian13"]
 
 STICK = "/var/lib/nomade-netboot-images/stick.img"
-FETCH = "import sys, urllib.request as u; u.urlretrieve(sys.argv[1], sys.argv[2])"
-
-
-@pytest.fixture(scope="module")
-def stick(bench, host, server_address):
-    """The image, as a technician fetches it; it is in a file of the bench."""
-    place = f"/var/tmp/{host.check_output('hostname')}.img"
-    bench.check_output(
-        "no_proxy=* python3 -c %s %s %s", FETCH, f"http://{server_address}/stick.img", place
-    )
-    return place
 
 
 def test_it_holds_debians_signed_loaders_as_they_are(host, stick, bench):
@@ -58,10 +45,3 @@ def test_it_starts_what_the_network_starts(laptop, stick, name):
         assert "Nomade: start from the stick" in screen
         assert "FAI_ACTION=install" in screen, "without an order it comes to the same"
     assert "Kernel is locked down from EFI Secure Boot" in screen
-
-
-def test_a_known_machine_does_not_start_the_stick_again_and_again(laptop, stick):
-    screen = laptop("5CGKNOWN01", r"BdsDxe: loading Boot\d+ \"UiApp\"", stick=stick)
-    assert "vb-0001 starts from its disk" in screen
-    assert screen.count("Nomade: asking for the network") == 1
-    assert "STARTED WITH" not in screen

@@ -73,6 +73,11 @@ def fleet(*words):
     subprocess.run(["fleet", words[0], "-i", str(TOWN), *words[1:]], check=True)
 
 
+def assign(login, name):
+    who = ("--login", login, "--name", name, "--email", f"{login}@example.org")
+    fleet("assign", "vb-0042", *who, "--department", "Voirie")
+
+
 def report(name):
     (machine,) = json.loads((RUN / f"var/town/{name}.json").read_text())["machines"]
     return machine
@@ -240,8 +245,7 @@ def opened(record):
 
 
 def test_equipped_for_somebody_its_disk_asks_for_a_passphrase(bench):
-    who = ("--login", PERSON, "--name", "Anne Nacarat", "--email", f"{PERSON}@example.org")
-    fleet("assign", "vb-0042", *who, "--department", "Voirie")
+    assign(PERSON, "Anne Nacarat")
     text = (TOWN / "fleet.csv").read_text().rstrip("\n")
     (TOWN / "fleet.csv").write_text(f"{text}{last_record()['address']}\n")
     begun = time.monotonic()
@@ -328,16 +332,21 @@ def test_returned_by_method_rebuild_no_passphrase_opens_it(bench):
     assert cells()["assignee_login"] == ""
 
 
-def test_it_is_rebuilt_over_its_old_disk_without_a_word(bench, rebuild):
+def test_it_is_rebuilt_over_its_old_disk_and_equipped_for_whom_the_register_says(bench, rebuild):
+    assign("bsinople", "Basile Sinople")
     begun = start(bench)
     done = rebuild("-e", "watch=yes")
     print(done.stdout, done.stderr)
     assert done.returncode == 0, screen(bench)[-6000:]
     print("seconds of its stages:", last_record()["seconds_of_stages"])
-    print(f"power on to enrolled: {time.monotonic() - begun:.0f} s")
+    print(f"power on to equipped: {time.monotonic() - begun:.0f} s")
     address = last_record()["address"]
     assert ssh(address, "hostname").stdout.strip() == "vb-0042"
     assert ssh(address, f"id {PERSON}").returncode != 0
-    assert not (TOWN / "records/disk-passphrases/vb-0042.age").exists()
-    assert cells()["state"] == "stock"
+    assert ssh(address, "id bsinople").returncode == 0
+    assert report("equip")["capabilities"] == {"workstation": "ok", "vpn_client": "ok"}
+    # another disk, another passphrase
+    assert ssh(address, "sudo sh -c 'ls /boot/nomade-preparation*'").stdout == ""
+    assert len(list((TOWN / "records/recovery-passphrases").iterdir())) == 2
+    assert len(list((TOWN / "records/disk-passphrases").iterdir())) == 1
     stop(bench)

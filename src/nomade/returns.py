@@ -350,8 +350,11 @@ class Choice:
 def choose(setting: str, journal: Journal, *, encrypted: bool, rebuilds: bool) -> Choice:
     """Return the method: what is set or begun, or else the strongest that there can be here."""
     if begun := journal.method_begun:
+        # whoever chose it then is who has chosen it
+        because = journal.method_because if journal.method == begun else ""
         return Choice(
-            begun, tr("this return began by it", "ce retour a commencé par cette méthode")
+            begun,
+            because or tr("this return began by it", "ce retour a commencé par cette méthode"),
         )
     if setting != AUTO:
         return Choice(setting, tr("return_method says so", "return_method le dit"))

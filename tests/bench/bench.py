@@ -133,6 +133,10 @@ def prepare() -> None:
     run("cache", ROOT / "rig/cache")
     run("allocate", "fleet", "allocate", "-i", TOWN)
     rig("create", "molecule/shared/create.yml")
+    for laptop in HOMES:
+        # an account of the system, as enrolment makes it: no other may be left of a return
+        technicians = "groupmod --gid 900 nomade && usermod --uid 900 nomade && chgrp 900 ~nomade"
+        inside(laptop, "sh", "-c", technicians)
     for source, target in (
         (RIG / "id_ed25519.pub", TOWN / "keys/technicians/technicienne.pub"),
         (RIG / "known_hosts", TOWN / "known_hosts"),

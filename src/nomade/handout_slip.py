@@ -6,10 +6,9 @@ which only its owner may read. They are in no argument, no log and no file besid
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from nomade import files, handout_pdf
+from nomade import files, handout_pdf, sealed
 from nomade.handout_page import Pages, Sheet
 from nomade.i18n import tr
 
@@ -39,40 +38,10 @@ def unseal(record: Path, identity: Path) -> str:
                 " compte qui existait déjà garde son mot de passe et n'a pas de papier)",
             )
         )
-    if not identity.is_file():
-        raise SlipError(
-            tr(
-                f"{identity}: the town's private key is not there; write where it is, as in"
-                " -e identity=~/.config/nomade/TOWN.age-identity",
-                f"{identity} : la clé privée de la ville n'y est pas ; écrire où elle se trouve,"
-                " comme -e identity=~/.config/nomade/VILLE.age-identity",
-            )
-        )
     try:
-        age = subprocess.run(
-            ["age", "--decrypt", "--identity", str(identity), str(record)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise SlipError(
-            tr(
-                "age is not installed on this controller; install Debian's package age",
-                "age n'est pas installé sur ce poste ; installer le paquet Debian age",
-            )
-        ) from None
-    if age.returncode != 0:
-        words = (age.stderr.decode(errors="replace").strip().splitlines() or ["?"])[0]
-        raise SlipError(
-            tr(
-                f"{record}: {identity} doesn't open it ({words}); give the private key that belongs"
-                " to the town's keys/town.age.pub",
-                f"{record} : {identity} ne l'ouvre pas ({words}) ; donner la clé privée qui"
-                " correspond au keys/town.age.pub de la ville",
-            )
-        )
-    return age.stdout.decode()
+        return sealed.unseal(record, identity)
+    except sealed.SealError as error:
+        raise SlipError(str(error)) from error
 
 
 def unseal_both(records: Path, asset: str, identity: Path) -> tuple[str, str]:

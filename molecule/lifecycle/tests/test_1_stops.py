@@ -196,13 +196,16 @@ def test_files_that_change_after_the_archive_are_archived_as_well(
 def test_a_kill_in_each_step_that_removes(
     life: Life, laptop_12: Machine, journal: Journal, step: str
 ) -> None:
-    """Each of them half-way, and the one that writes into the register right after it has."""
+    """Each of them half-way, and the one that writes into the register right after it has.
+
+    What is over within a second is killed by its journal: asking the machine takes longer.
+    """
     half_way = {
-        "erase": lambda: not laptop_12.holds("test -e /run/nomade-return/password"),
+        "erase": lambda: journal.has("begun", "removing"),
         "remove": lambda: (
             not laptop_12.holds("test -e /var/lib/nomade/rootfs/vpn_client/manifest.json")
         ),
-        "inspect": lambda: laptop_12.holds("pgrep -x nomade-check"),
+        "inspect": lambda: True,
         "register": lambda: ";stock;" in life.line(ASSET),
     }
     life.kill_at(ASSET, "begun", step, half_way[step])

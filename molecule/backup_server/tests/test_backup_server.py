@@ -78,29 +78,6 @@ def test_a_complete_archive_takes_no_more(host: Machine, opened: str) -> None:
     assert NAME not in host.check_output("sudo nomade-archive list")
 
 
-def test_a_lent_archive_is_read_and_not_changed(host: Machine, opened: str) -> None:
-    assert restic(host, opened, "init").rc == 0
-    assert restic(host, opened, "backup home").rc == 0
-    key = host.check_output("cat ~/k.pub").strip()
-    refused = ask(host, "lend", name=NAME, public_key=key)
-    assert "is not complete" in refused.stderr
-    assert ask(host, "seal", name=NAME, sealed="age text").rc == 0
-    assert restic(host, opened, "snapshots --no-lock").rc != 0
-    assert ask(host, "lend", name=NAME, public_key=key).rc == 0
-    got = restic(host, opened, "dump --no-lock latest /home/file | cmp - home/file")
-    assert got.rc == 0, got.stderr
-    # as the account that the key belongs to; restic itself would try again for a minute
-    for folder in ("data", "locks", "snapshots"):
-        refused = host.run(f"sudo -u nomade-archive touch {BASE}/{NAME}/repository/{folder}/x")
-        assert "Permission denied" in refused.stderr
-    assert ask(host, "recall", name=NAME).rc == 0
-    assert restic(host, opened, "snapshots --no-lock").rc != 0
-    # a restore that was killed recalls nothing; the night does
-    assert ask(host, "lend", name=NAME, public_key=key).rc == 0
-    assert host.run("sudo nomade-archive expire").rc == 0
-    assert host.check_output("cat /etc/ssh/authorized_keys.d/nomade-archive") == ""
-
-
 def test_a_broken_attempt_is_removed(host: Machine, opened: str) -> None:
     assert opened
     assert ask(host, "close", name=NAME).rc == 0
@@ -143,6 +120,29 @@ def test_an_archive_whose_time_is_over_is_seen_and_removed(
     assert "old-" not in left
     assert "new-20250101T000000Z" in left
     assert host.check_output("systemctl is-enabled nomade-archive-expire.timer") == "enabled"
+
+
+def test_a_lent_archive_is_read_and_not_changed(host: Machine, opened: str) -> None:
+    assert restic(host, opened, "init").rc == 0
+    assert restic(host, opened, "backup home").rc == 0
+    key = host.check_output("cat ~/k.pub").strip()
+    refused = ask(host, "lend", name=NAME, public_key=key)
+    assert "is not complete" in refused.stderr
+    assert ask(host, "seal", name=NAME, sealed="age text").rc == 0
+    assert restic(host, opened, "snapshots --no-lock").rc != 0
+    assert ask(host, "lend", name=NAME, public_key=key).rc == 0
+    got = restic(host, opened, "dump --no-lock latest /home/file | cmp - home/file")
+    assert got.rc == 0, got.stderr
+    # as the account that the key belongs to; restic itself would try again for a minute
+    for folder in ("data", "locks", "snapshots"):
+        refused = host.run(f"sudo -u nomade-archive touch {BASE}/{NAME}/repository/{folder}/x")
+        assert "Permission denied" in refused.stderr
+    assert ask(host, "recall", name=NAME).rc == 0
+    assert restic(host, opened, "snapshots --no-lock").rc != 0
+    # a restore that was killed recalls nothing; the night does
+    assert ask(host, "lend", name=NAME, public_key=key).rc == 0
+    assert host.run("sudo nomade-archive expire").rc == 0
+    assert host.check_output("cat /etc/ssh/authorized_keys.d/nomade-archive") == ""
 
 
 def test_its_checks_turn_red_and_green(

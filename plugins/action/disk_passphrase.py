@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from nomade import sealed
+from nomade import answers, sealed
 
 PROGRAM = "/usr/lib/nomade/disk-passphrase"
 PREPARATION = "/boot/nomade-preparation.key"
@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         if looked["rc"] == 1:
             return result
         if looked["rc"] != 0:
-            result.update(failed=True, msg=f"{PREPARATION}: {_last_line(looked)}")
+            result.update(failed=True, msg=f"{PREPARATION}: {answers.why(looked)}")
             return result
         if self._task.check_mode:
             return result
@@ -52,10 +52,5 @@ class ActionModule(ActionBase):
             return result
         done = self._low_level_execute_command(PROGRAM, in_data=passphrase.encode())
         if done["rc"] != 0:
-            result.update(failed=True, msg=f"{PROGRAM}: {_last_line(done)}")
+            result.update(failed=True, msg=f"{PROGRAM}: {answers.why(done)}")
         return result
-
-
-def _last_line(done: dict[str, Any]) -> str:
-    words = (done["stderr"] or done["stdout"]).strip().splitlines()
-    return words[-1] if words else "?"

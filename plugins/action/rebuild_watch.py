@@ -25,7 +25,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from nomade import rebuild, returns
+from nomade import answers, rebuild, returns
 from nomade.i18n import tr
 
 # How often in a row the server may be mute: its network, or itself, may start again meanwhile.
@@ -102,9 +102,9 @@ class ActionModule(ActionBase):
                 if done["rc"] == 0:
                     said = json.loads(done["stdout"])
                     return said["orders"], int(said.get("sent_bytes", 0))
-                why = _last_line(done["stderr"] or done["stdout"])
+                why = answers.why(done)
             except (AnsibleConnectionFailure, ValueError) as error:
-                why = _last_line(str(error))
+                why = answers.last_line(str(error))
         again = f"ansible-playbook playbooks/rebuild.yml -e asset={','.join(ids)} -e watch=yes"
         raise AnsibleActionFail(
             tr(
@@ -132,8 +132,3 @@ def _gone(asset: str, order: str) -> str:
         f"{asset}: nothing was ordered for it these last 24 hours: leave -e watch=yes out",
         f"{asset} : rien n'a été commandé pour elle ces dernières 24 heures : ôtez -e watch=yes",
     )
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else "?"

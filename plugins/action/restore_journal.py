@@ -45,11 +45,8 @@ class ActionModule(ActionBase):
         try:
             archive = restores.chosen(town, order)
             path = self._act(town, order, archive, run)
-        except REFUSED as error:
-            return {**known, **result, "failed": True, "msg": str(error)}
-        except OSError as error:
-            said = f"{error.filename}: {error.strerror}"
-            return {**known, **result, "failed": True, "msg": said}
+        except (*REFUSED, OSError) as error:
+            return {**known, **result, "failed": True, "msg": returns.told(error)}
         return {
             **result,
             "changed": False,  # a record, and no part of any machine

@@ -61,11 +61,8 @@ class ActionModule(ActionBase):
         run = str(known.get("run") or secrets.token_hex(4))
         try:
             journal = self._act(town, asset, arguments, run)
-        except REFUSED as error:
-            return {**known, **result, "failed": True, "msg": str(error)}
-        except OSError as error:
-            said = f"{error.filename}: {error.strerror}"
-            return {**known, **result, "failed": True, "msg": said}
+        except (*REFUSED, OSError) as error:
+            return {**known, **result, "failed": True, "msg": returns.told(error)}
         return {
             **result,
             "changed": False,  # a record, and no part of any machine

@@ -139,17 +139,26 @@ def members(stream: IO[bytes]) -> Iterator[Tuple[str, tarfile.TarInfo, Optional[
             )
 
 
+def digest(
+    path: str, member: tarfile.TarInfo, content: Optional[IO[bytes]], links: "dict[str, str]"
+) -> str:
+    """Return what an archived file or link holds, in the words of `here`; `links` remembers it."""
+    if member.issym():
+        return "-> " + member.linkname
+    if member.islnk():
+        return links["/" + member.linkname.strip("/")]
+    if content is None:
+        return ""
+    links[path] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+    return links[path]
+
+
 def restored(stream: IO[bytes]) -> Iterator[Tuple[str, str]]:
     """Yield each path of an archive as it comes back, with the digest of what is in it."""
     links: "dict[str, str]" = {}
     for path, member, content in members(stream):
-        if member.issym():
-            yield path, "-> " + member.linkname
-        elif member.islnk():
-            yield path, links["/" + member.linkname.strip("/")]
-        elif content is not None:
-            links[path] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
-            yield path, links[path]
+        if held := digest(path, member, content, links):
+            yield path, held
 
 
 def manifest_sha256(lines: "list[str]") -> str:

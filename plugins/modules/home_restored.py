@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 import shutil
@@ -18,6 +17,7 @@ from typing import IO, Any, Dict, List, Optional, Tuple
 from ansible.module_utils.archives import (
     RefusedError,
     Repository,
+    digest,
     here,
     manifest_sha256,
     members,
@@ -161,17 +161,6 @@ class Restoring:
         """Say whether a folder is one of the home; others are made when a file needs them."""
         return path.startswith(f"{self.old}/")
 
-    def digest(self, path: str, member: tarfile.TarInfo, content: Optional[IO[bytes]]) -> str:
-        """Return what an archived file or link holds, in the words of `here`."""
-        if member.issym():
-            return "-> " + member.linkname
-        if member.islnk():
-            return self.links["/" + member.linkname.strip("/")]
-        if content is None:
-            return ""
-        self.links[path] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
-        return self.links[path]
-
     def is_inside(self, target: Path) -> bool:
         """Say whether no link on the way leads out of its place."""
         parent = target.parent
@@ -199,7 +188,7 @@ class Restoring:
                 if self.is_of_home(path) and not target.is_dir():
                     plan.todo += 1
                     plan.clashes += [str(target)] if os.path.lexists(target) else []
-            elif wanted := self.digest(path, member, content):
+            elif wanted := digest(path, member, content, self.links):
                 plan.lines.append(f"{wanted}  {path}\n")
                 self._look(plan, target, wanted, member)
         return plan

@@ -157,6 +157,11 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def told(error: Exception) -> str:
+    """Return why a journal could not be written, in one sentence."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+
+
 def operator() -> str:
     """Return who types: the technician's account and computer."""
     return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
